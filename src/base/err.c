@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table behind err.def. Any thread.
+ */
+#include "restante/err.h"
+
+#include <assert.h>
+
+struct err_row {
+	enum err_class class;
+	int status;
+	const char *code;
+};
+
+static const struct err_row rows[ERR_COUNT] = {
+#define ERR(name, class, status, code) [ERR_##name] = {CLASS_##class, status, code},
+#include "restante/err.def"
+#undef ERR
+};
+
+static const struct err_row *err_row(enum err err)
+{
+	assert(err < ERR_COUNT);
+	return &rows[err];
+}
+
+enum err_class err_class(enum err err)
+{
+	return err_row(err)->class;
+}
+
+int err_status(enum err err)
+{
+	return err_row(err)->status;
+}
+
+const char *err_code(enum err err)
+{
+	return err_row(err)->code;
+}
