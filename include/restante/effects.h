@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What has to be told to sockets and to the federation thread once an operation is
+ * committed. Lists in the operation's arena; deliveries and outbound in order. Telling is
+ * a hint: who misses it finds everything in the store.
+ */
+#ifndef RESTANTE_EFFECTS_H
+#define RESTANTE_EFFECTS_H
+
+#include "restante/messages.h"
+
+/* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0). */
+struct delivery {
+	struct delivery *next;
+	int64_t generation;
+	struct mailbox_item item;
+};
+
+/* An item was put into the outbox of a domain, or is ephemeral (position 0). */
+struct outbound {
+	struct outbound *next;
+	char domain[DOMAIN_SIZE];
+	int64_t position;
+	struct bytes body;
+};
+
+/* Sessions of a device ended: its socket is closed with this code. */
+struct session_end {
+	struct session_end *next;
+	int64_t generation;
+	uint16_t code;
+};
+
+/* The device list of an address changed; this device should hear of it. */
+struct list_hint {
+	struct list_hint *next;
+	int64_t generation;
+	const char *address;
+	int64_t list_version;
+};
+
+/* A device is running out of one-time prekeys. */
+struct prekeys_low {
+	struct prekeys_low *next;
+	int64_t generation;
+	int64_t one_time;
+	int64_t pq;
+};
+
+struct effects {
+	struct delivery *deliveries, *last_delivery;
+	struct outbound *outbound, *last_outbound;
+	struct session_end *ended;
+	struct list_hint *list_hints;
+	struct prekeys_low *low;
+};
+
+#endif

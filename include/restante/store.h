@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The store: one database behind one interface. Work comes as operations (ops_*.h), each
+ * one atomic step. Operations that write go to the one write lane, which runs whatever
+ * arrived while its last commit ran as one transaction and gives all of it back after the
+ * commit: an operation that has come back with ERR_OK is durable. Operations that only
+ * read go to the read lane.
+ *
+ * Expected outcomes (no such user, duplicate, list out of date) are results in `err` and
+ * in the operation's out members. ERR_STORE is an unexpected failure: nothing was written.
+ * Any thread may post; the operation comes back to the inbox in its message.reply_to.
+ */
+#ifndef RESTANTE_STORE_H
+#define RESTANTE_STORE_H
+
+#include "restante/arena.h"
+#include "restante/inbox.h"
+#include "restante/text.h"
+
+enum store_lane { LANE_READ, LANE_WRITE };
+
+enum store_kind {
+#define STORE_OP(name, lane) STORE_##name,
+#include "restante/ops.def"
+#undef STORE_OP
+	STORE_KIND_COUNT
+};
+
+/* The head of every operation. While it is in the store, it and its arena and everything
+ * that its in members point to belong to the lane. Results are put into the arena. */
+struct store_op {
+	struct message message; /* reply_to and returned are the sender's to set */
+	void *context;          /* the sender's own */
+	enum store_kind kind;
+	struct arena *arena;
+	int64_t now_ms;
+	enum err err;
+};
+
+struct store_config {
+	const char *url;         /* "" or a path: SQLite */
+	const char *data_dir;
+	const char *domain;      /* own domain: recipients here are local */
+	int64_t max_devices;
+	int64_t prekeys_max;     /* waiting, of each kind, for one device */
+	int64_t mailbox_items, mailbox_bytes, mailbox_life_ms;
+	int64_t outbox_items, outbox_bytes, outbox_life_ms;
+	size_t inbox_capacity;   /* operations that may wait, per lane */
+};
+
+struct store;
+
+/* Opens the database and applies the migrations it lacks; starts the lanes. Refuses a
+ * database that is newer than the program. The strings of the configuration must outlive
+ * the store. */
+enum err store_open(const struct store_config *config, struct store **store_out) MUST_CHECK;
+/* Finishes everything that was posted, then closes. */
+void store_close(struct store **store);
+
+/* True: the operation is given away and will come back. False: the lane is full. */
+bool store_post(struct store *store, struct store_op *op) MUST_CHECK;
+
+/* For `restante check`: opens without changing anything. Problems, one a line. */
+enum err store_check(const struct store_config *config, struct text *problems) MUST_CHECK;
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A connection to the embedded store: opening, transactions, and which function does
+ * which operation. Each connection belongs to the thread of its lane.
+ */
+#include "sqlite.h"
+
+#include "fault.h"
+#include "statement.h"
+
+#include "restante/clock.h"
+#include "restante/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUSY_TIMEOUT_MS	 5000
+#define SEEN_EVERY_MS	 (1 * HOURS_MS)
+#define CHECKPOINT_PAGES 4000 /* 16 MiB of log, after which it is moved into the database */
+
+struct backend_connection {
+	struct sqlite sqlite;
+	struct store_config config;
+};
+
+/* --- what does which operation -------------------------------------------------------- */
+
+struct operation {
+	sqlite_op_fn *run;
+	/* The out members: from here to the end of the struct. */
+	size_t out, end;
+};
+
+#define NO_OUT(name)                                                                           \
+	{                                                                                      \
+		sqlite_##name, sizeof(struct op_##name), sizeof(struct op_##name)              \
+	}
+#define OUT_FROM(name, member)                                                                 \
+	{                                                                                      \
+		sqlite_##name, offsetof(struct op_##name, member), sizeof(struct op_##name)    \
+	}
+
+static const struct operation operations[STORE_KIND_COUNT] = {
+	[STORE_REGISTER] = OUT_FROM(register, device_id),
+	[STORE_INVITE_CREATE] = NO_OUT(invite_create),
+	[STORE_LOGIN_LOOKUP] = OUT_FROM(login_lookup, password_hash),
+	[STORE_SESSION_OPEN] = OUT_FROM(session_open, list_version),
+	[STORE_SESSION_REFRESH] = OUT_FROM(session_refresh, user),
+	[STORE_SESSION_END] = OUT_FROM(session_end, effects),
+	[STORE_CALLER_CHECK] = OUT_FROM(caller_check, one_time),
+	[STORE_PASSWORD_SET] = OUT_FROM(password_set, effects),
+	[STORE_ACCOUNT_GET] = OUT_FROM(account_get, account),
+	[STORE_ACCOUNT_PATCH] = OUT_FROM(account_patch, account),
+	[STORE_ACCOUNT_DELETE] = OUT_FROM(account_delete, effects),
+	[STORE_DEVICES_GET] = OUT_FROM(devices_get, list_version),
+	[STORE_DEVICE_RENAME] = NO_OUT(device_rename),
+	[STORE_DEVICE_REMOVE] = OUT_FROM(device_remove, list_version),
+	[STORE_LINK_TOKEN_CREATE] = NO_OUT(link_token_create),
+	[STORE_DEVICE_LINK] = OUT_FROM(device_link, linked_user),
+	[STORE_CONSENT_GET] = OUT_FROM(consent_get, entries),
+	[STORE_CONSENT_SET] = NO_OUT(consent_set),
+	[STORE_KEYS_PUT] = OUT_FROM(keys_put, one_time),
+	[STORE_KEYS_STATS] = OUT_FROM(keys_stats, stats),
+	[STORE_CLAIM] = OUT_FROM(claim, answer),
+	[STORE_DEVICE_LIST] = OUT_FROM(device_list, list),
+	[STORE_DEVICE_SUBSCRIBE] = OUT_FROM(device_subscribe, list),
+	[STORE_REMOTE_LIST_PUT] = NO_OUT(remote_list_put),
+	[STORE_SEND] = OUT_FROM(send, status),
+	[STORE_MESSAGE_GET] = OUT_FROM(message_get, info),
+	[STORE_MAILBOX_READ] = OUT_FROM(mailbox_read, items),
+	[STORE_MAILBOX_ACK] = OUT_FROM(mailbox_ack, removed),
+	[STORE_EXPIRE] = OUT_FROM(expire, removed),
+	[STORE_TRANSACTION] = OUT_FROM(transaction, replay),
+	[STORE_DESTINATIONS_LOAD] = OUT_FROM(destinations_load, destinations),
+	[STORE_DESTINATION_PUT] = NO_OUT(destination_put),
+	[STORE_OUTBOX_READ] = OUT_FROM(outbox_read, items),
+	[STORE_OUTBOX_SETTLE] = OUT_FROM(outbox_settle, effects),
+	[STORE_OUTBOX_RESET] = OUT_FROM(outbox_reset, destination),
+	[STORE_OUTBOX_EXPIRE] = OUT_FROM(outbox_expire, destination),
+	[STORE_PEER_LOAD] = OUT_FROM(peer_load, document),
+	[STORE_PEER_PUT] = NO_OUT(peer_put),
+};
+
+/* --- opening -------------------------------------------------------------------------- */
+
+static void database_path(const struct store_config *config, char *path, size_t size)
+{
+	if (config->url[0] != '\0')
+		snprintf(path, size, "%s", config->url);
+	else
+		snprintf(path, size, "%s/restante.db", config->data_dir);
+}
+
+/* Made here and not by SQLite so that nobody else can read it; the log and its index take
+ * over the mode of the database. */
+static enum err create_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+
+	if (fd < 0) {
+		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
+			  log_quote(strerror(errno)));
+		return ERR_STORE;
+	}
+	close(fd);
+	return ERR_OK;
+}
+
+static enum err execute(sqlite3 *db, const char *at, const char *sql)
+{
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return ERR_OK;
+	log_error(store_error, "at=%s reason=%s", at, log_quote(sqlite3_errmsg(db)));
+	return ERR_STORE;
+}
+
+/* Not every file system can have a log: then SQLite keeps the mode it had, silently. */
+static enum err use_log(struct sqlite *sqlite)
+{
+	struct query query = query_begin(sqlite, "PRAGMA journal_mode = WAL");
+	char mode[16] = "";
+
+	if (query_row(&query))
+		column_text_to(&query, 0, mode, sizeof mode);
+	if (query_end(&query) != ERR_OK)
+		return ERR_STORE;
+	if (strcmp(mode, "wal") == 0)
+		return ERR_OK;
+	log_error(store_error, "at=open journal_mode=%s reason=%s", mode,
+		  log_quote("the file system of the database cannot have a write-ahead log"));
+	return ERR_STORE;
+}
+
+static int count_pages(void *context, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite *sqlite = context;
+
+	(void)db;
+	(void)name;
+	sqlite->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* secure_delete FAST: what is deleted is zeroed where its page is written anyway. Zeroing
+ * freed pages too (ON) would write every envelope once more to remove it, and still leave
+ * copies in the log and under the flash controller; content is sealed by its sender.
+ * synchronous FULL: a commit has reached the disk before anybody hears of it. */
+static enum err set_up_writer(struct sqlite *sqlite)
+{
+	enum err err = use_log(sqlite);
+
+	/* In place of automatic checkpoints: sqlite_idle() makes them when nobody waits for
+	 * the commit. */
+	sqlite3_wal_hook(sqlite->db, count_pages, sqlite);
+	return err != ERR_OK ? err
+			     : execute(sqlite->db, "open",
+				       "PRAGMA synchronous = FULL;"
+				       "PRAGMA secure_delete = FAST;"
+				       "PRAGMA foreign_keys = ON;"
+				       "PRAGMA cache_size = -65536;"
+				       "PRAGMA journal_size_limit = 67108864;");
+}
+
+static enum err set_up(struct sqlite *sqlite)
+{
+	sqlite3_busy_timeout(sqlite->db, BUSY_TIMEOUT_MS);
+	if (execute(sqlite->db, "open",
+		    "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;") != ERR_OK)
+		return ERR_STORE;
+	return sqlite->lane == LANE_WRITE
+		       ? set_up_writer(sqlite)
+		       : execute(sqlite->db, "open",
+				 "PRAGMA query_only = ON; PRAGMA cache_size = -16384;");
+}
+
+static void sqlite_close(struct backend_connection **connection)
+{
+	struct sqlite *sqlite;
+
+	if (*connection == NULL)
+		return;
+	sqlite = &(*connection)->sqlite;
+	sqlite_mailbox_forget(sqlite);
+	sqlite_outbox_forget(sqlite);
+	statements_free(&sqlite->statements);
+	if (sqlite3_close(sqlite->db) != SQLITE_OK)
+		log_error(store_error, "at=close reason=%s",
+			  log_quote(sqlite3_errmsg(sqlite->db)));
+	free(*connection);
+	*connection = NULL;
+}
+
+static enum err sqlite_open(const struct store_config *config, enum store_lane lane,
+			    struct backend_connection **connection_out)
+{
+	struct backend_connection *connection;
+	char path[4096];
+	enum err err;
+
+	database_path(config, path, sizeof path);
+	err = create_file(path);
+	if (err != ERR_OK)
+		return err;
+	connection = calloc(1, sizeof *connection);
+	if (connection == NULL)
+		fatal("out of memory for a database connection");
+	connection->config = *config;
+	connection->sqlite.config = &connection->config;
+	connection->sqlite.lane = lane;
+	if (sqlite3_open_v2(path, &connection->sqlite.db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+		err = set_up(&connection->sqlite);
+	} else {
+		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
+			  log_quote(sqlite3_errmsg(connection->sqlite.db)));
+		err = ERR_STORE;
+	}
+	if (err == ERR_OK)
+		*connection_out = connection;
+	else
+		sqlite_close(&connection);
+	return err;
+}
+
+static enum err sqlite_migrate(struct backend_connection *connection)
+{
+	return sqlite_schema_migrate(connection->sqlite.db);
+}
+
+/* --- transactions --------------------------------------------------------------------- */
+
+static enum err sqlite_begin(struct backend_connection *connection)
+{
+	struct sqlite *sqlite = &connection->sqlite;
+	struct query query = query_begin(sqlite, sqlite->lane == LANE_WRITE ? "BEGIN IMMEDIATE"
+									    : "BEGIN DEFERRED");
+
+	return query_run(&query);
+}
+
+static enum err sqlite_commit(struct backend_connection *connection)
+{
+	struct query query;
+
+	if (fault_commit()) {
+		log_error(store_error, "at=commit reason=fault");
+		return ERR_STORE;
+	}
+	query = query_begin(&connection->sqlite, "COMMIT");
+	return query_run(&query);
+}
+
+static void sqlite_rollback(struct backend_connection *connection)
+{
+	struct sqlite *sqlite = &connection->sqlite;
+
+	/* Some failures have rolled back already. */
+	if (sqlite3_get_autocommit(sqlite->db) == 0 &&
+	    execute(sqlite->db, "rollback", "ROLLBACK") != ERR_OK)
+		fatal("cannot roll back: the state of the store is unknown");
+	sqlite_mailbox_forget(sqlite);
+	sqlite_outbox_forget(sqlite);
+}
+
+/* Callers are marked as seen by the operations that write, at most once an hour. */
+static enum err mark_seen(struct sqlite *sqlite, int64_t now_ms)
+{
+	struct query query;
+
+	if (sqlite->lane != LANE_WRITE || sqlite->seen_generation == 0 ||
+	    now_ms - sqlite->seen_ms < SEEN_EVERY_MS)
+		return ERR_OK;
+	query = query_begin(sqlite,
+			    "UPDATE device SET last_seen_ms = ?2 WHERE generation = ?1");
+	query_int(&query, 1, sqlite->seen_generation);
+	query_int(&query, 2, now_ms);
+	return query_run(&query);
+}
+
+static enum err sqlite_run(struct backend_connection *connection, struct store_op *op)
+{
+	const struct operation *operation = &operations[op->kind];
+	struct sqlite *sqlite = &connection->sqlite;
+	int64_t changes = sqlite3_total_changes64(sqlite->db);
+	enum err err;
+
+	memset((char *)op + operation->out, 0, operation->end - operation->out);
+	op->err = ERR_OK;
+	sqlite->seen_generation = 0;
+	err = operation->run(sqlite, op);
+	if (err == ERR_STORE)
+		return err;
+	if (err != ERR_OK)
+		op->err = err;
+	if (op->err == ERR_OK)
+		return mark_seen(sqlite, op->now_ms);
+	if (sqlite3_total_changes64(sqlite->db) != changes &&
+	    op->kind != STORE_SESSION_REFRESH) {
+		log_error(store_error, "at=run kind=%d err=%s reason=%s", (int)op->kind,
+			  err_code(op->err), log_quote("refused after it had written"));
+		return ERR_STORE;
+	}
+	return ERR_OK;
+}
+
+/* Moves the log into the database while nobody waits for it. A reader may hold it back;
+ * then it goes on after as many pages more. */
+static void sqlite_idle(struct backend_connection *connection)
+{
+	struct sqlite *sqlite = &connection->sqlite;
+
+	if (sqlite->wal_pages < sqlite->checkpointed_pages)
+		sqlite->checkpointed_pages = 0; /* the log began anew */
+	if (sqlite->wal_pages - sqlite->checkpointed_pages < CHECKPOINT_PAGES)
+		return;
+	sqlite->checkpointed_pages = sqlite->wal_pages;
+	if (sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+				      NULL) != SQLITE_OK)
+		log_warn(store_error, "at=checkpoint reason=%s",
+			 log_quote(sqlite3_errmsg(sqlite->db)));
+}
+
+/* --- checking ------------------------------------------------------------------------- */
+
+static void check_schema(sqlite3 *db, const char *path, struct text *problems)
+{
+	int number = 0;
+
+	if (sqlite_schema_get(db, &number) != ERR_OK)
+		text_printf(problems, "store: %s: %s\n", path, sqlite3_errmsg(db));
+	else if (number > sqlite_schema_newest())
+		text_printf(problems,
+			    "store: %s: schema %d is newer than this program, which knows %d\n",
+			    path, number, sqlite_schema_newest());
+}
+
+/* A reader of a database with a log needs files beside it. Without a log nobody has it
+ * open, and it is read as it stands. */
+static void check_file(const char *path, struct text *problems)
+{
+	char uri[3 * 4096];
+	char log[4096 + 8];
+	sqlite3 *db = NULL;
+	size_t len = (size_t)snprintf(uri, sizeof uri, "file:");
+
+	for (const char *c = path; *c != '\0'; c++)
+		len += (size_t)snprintf(uri + len, sizeof uri - len,
+					strchr("%?#", *c) != NULL ? "%%%02x" : "%c", *c);
+	snprintf(log, sizeof log, "%s-wal", path);
+	snprintf(uri + len, sizeof uri - len, "?mode=ro%s",
+		 access(log, F_OK) == 0 ? "" : "&immutable=1");
+	if (sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) ==
+	    SQLITE_OK)
+		check_schema(db, path, problems);
+	else
+		text_printf(problems, "store: %s: %s\n", path, sqlite3_errmsg(db));
+	sqlite3_close(db);
+}
+
+static void check_folder(char *path, struct text *problems)
+{
+	char *slash = strrchr(path, '/');
+	const char *folder = slash == NULL ? "." : slash == path ? "/" : path;
+
+	if (slash != NULL && slash != path)
+		*slash = '\0';
+	if (access(folder, R_OK | W_OK | X_OK) != 0)
+		text_printf(problems, "store: %s: %s\n", folder, strerror(errno));
+}
+
+static enum err sqlite_check(const struct store_config *config, struct text *problems)
+{
+	size_t before = problems->len;
+	char path[4096];
+
+	database_path(config, path, sizeof path);
+	if (access(path, F_OK) != 0) {
+		check_folder(path, problems); /* it will be made here */
+	} else if (access(path, R_OK | W_OK) != 0) {
+		text_printf(problems, "store: %s: %s\n", path, strerror(errno));
+	} else {
+		check_file(path, problems);
+		check_folder(path, problems);
+	}
+	return problems->len == before ? ERR_OK : ERR_STORE;
+}
+
+const struct backend sqlite_backend = {
+	.name = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.migrate = sqlite_migrate,
+	.check = sqlite_check,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.run = sqlite_run,
+	.idle = sqlite_idle,
+};

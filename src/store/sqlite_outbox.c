@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Outboxes: one per destination, in order of positions that count up for ever. The write
+ * lane remembers the last position and the usage of each outbox that it has touched, so
+ * that an append is one statement.
+ */
+#include "sqlite_messages.h"
+
+#include "restante/log.h"
+#include "restante/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define uthash_fatal(reason) fatal("outboxes: %s", reason)
+#include <uthash.h>
+
+struct destination_entry {
+	char domain[DOMAIN_SIZE];
+	int64_t key;  /* 0: no row yet */
+	int64_t last; /* position given out */
+	int64_t items;
+	int64_t bytes;
+	UT_hash_handle hh;
+};
+
+/* --- what is remembered ----------------------------------------------------------------- */
+
+void sqlite_outbox_forget(struct sqlite *sqlite)
+{
+	struct destination_entry *entry;
+	struct destination_entry *next;
+
+	HASH_ITER(hh, sqlite->destinations, entry, next)
+	{
+		HASH_DEL(sqlite->destinations, entry);
+		free(entry);
+	}
+}
+
+static enum err entry_load(struct sqlite *sqlite, struct destination_entry *entry)
+{
+	struct query query = query_begin(
+		sqlite, "SELECT d.destination_key, max(d.acked, coalesce(max(o.position), 0)),"
+			" count(o.position), coalesce(sum(o.bytes), 0) FROM destination d"
+			" LEFT JOIN outbox o ON o.destination_key = d.destination_key"
+			" WHERE d.domain = ?1");
+
+	query_text(&query, 1, entry->domain);
+	if (query_row(&query)) { /* of NULLs where there is no such domain */
+		entry->key = column_int(&query, 0);
+		entry->last = column_int(&query, 1);
+		entry->items = column_int(&query, 2);
+		entry->bytes = column_int(&query, 3);
+	}
+	return query_end(&query);
+}
+
+static enum err entry_add(struct sqlite *sqlite, const char *domain,
+			  struct destination_entry **entry_out)
+{
+	struct destination_entry *entry = calloc(1, sizeof *entry);
+	enum err err;
+
+	if (entry == NULL)
+		fatal("out of memory for an outbox");
+	snprintf(entry->domain, sizeof entry->domain, "%s", domain);
+	err = entry_load(sqlite, entry);
+	if (err != ERR_OK) {
+		free(entry);
+		return err;
+	}
+	HASH_ADD_STR(sqlite->destinations, domain, entry);
+	*entry_out = entry;
+	return ERR_OK;
+}
+
+static enum err entry_get(struct sqlite *sqlite, const char *domain,
+			  struct destination_entry **entry_out)
+{
+	struct destination_entry *entry;
+
+	HASH_FIND_STR(sqlite->destinations, domain, entry);
+	if (entry == NULL)
+		return entry_add(sqlite, domain, entry_out);
+	*entry_out = entry;
+	return ERR_OK;
+}
+
+/* The first time that anything is written about a domain. */
+static enum err entry_insert(struct sqlite *sqlite, struct destination_entry *entry)
+{
+	struct query query = query_begin(
+		sqlite,
+		"INSERT INTO destination (domain) VALUES (?1) RETURNING destination_key");
+
+	query_text(&query, 1, entry->domain);
+	while (query_row(&query))
+		entry->key = column_int(&query, 0);
+	return query_end(&query);
+}
+
+static enum err entry_get_or_insert(struct sqlite *sqlite, const char *domain,
+				    struct destination_entry **entry_out)
+{
+	enum err err = entry_get(sqlite, domain, entry_out);
+
+	return err == ERR_OK && (*entry_out)->key == 0 ? entry_insert(sqlite, *entry_out) : err;
+}
+
+enum err sqlite_destination_find(struct sqlite *sqlite, const char *domain,
+				 struct destination_entry **entry_out)
+{
+	struct destination_entry *entry;
+	enum err err = entry_get(sqlite, domain, &entry);
+
+	if (err == ERR_OK)
+		*entry_out = entry->key != 0 ? entry : NULL;
+	return err;
+}
+
+int64_t sqlite_destination_key(const struct destination_entry *entry)
+{
+	return entry->key;
+}
+
+int64_t sqlite_destination_last(const struct destination_entry *entry)
+{
+	return entry->last;
+}
+
+/* --- items ------------------------------------------------------------------------------ */
+
+static bool has_room(const struct store_config *config, const struct destination_entry *entry,
+		     const struct outbox_put *put)
+{
+	return put->kind != FED_MESSAGE ||
+	       (entry->items < config->outbox_items &&
+		entry->bytes + (int64_t)put->body.len <= config->outbox_bytes);
+}
+
+static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
+			   const struct outbox_put *put, const struct destination_entry *entry)
+{
+	struct query query = query_begin(
+		sqlite,
+		"INSERT INTO outbox (destination_key, position, kind, bytes, expires_ms,"
+		" early, message_id, generation, recipient, body)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, entry->last + 1);
+	query_int(&query, 3, put->kind);
+	query_int(&query, 4, (int64_t)put->body.len);
+	query_int(&query, 5, put->expires_ms);
+	if (put->expires_ms < op->now_ms + sqlite->config->outbox_life_ms)
+		query_int(&query, 6, 1);
+	else
+		query_null(&query, 6);
+	query_blob(&query, 7,
+		   bytes_of(put->message_id, put->message_id != NULL ? MESSAGE_ID_SIZE : 0));
+	query_int(&query, 8, put->generation);
+	query_text(&query, 9, put->recipient);
+	query_blob(&query, 10, put->body);
+	return query_run(&query);
+}
+
+enum err sqlite_outbox_put(struct sqlite *sqlite, struct store_op *op, struct effects *effects,
+			   const struct outbox_put *put, int64_t *position_out)
+{
+	struct destination_entry *entry;
+	enum err err = entry_get(sqlite, put->domain, &entry);
+
+	if (err != ERR_OK)
+		return err;
+	if (!has_room(sqlite->config, entry, put))
+		return ERR_OVER_QUOTA;
+	if (entry->key == 0)
+		err = entry_insert(sqlite, entry);
+	if (err == ERR_OK)
+		err = row_insert(sqlite, op, put, entry);
+	if (err != ERR_OK)
+		return err;
+	entry->last++;
+	entry->items++;
+	entry->bytes += (int64_t)put->body.len;
+	metric_inc(outbox_items);
+	effects_outbound(effects, op->arena, put->domain, entry->last, put->body);
+	*position_out = entry->last;
+	return ERR_OK;
+}
+
+static enum err range_measure(struct sqlite *sqlite, const struct destination_entry *entry,
+			      int64_t up_to, int64_t *items_out, int64_t *bytes_out)
+{
+	struct query query =
+		query_begin(sqlite, "SELECT count(*), coalesce(sum(bytes), 0) FROM outbox"
+				    " WHERE destination_key = ?1 AND position <= ?2");
+
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, up_to);
+	while (query_row(&query)) {
+		*items_out = column_int(&query, 0);
+		*bytes_out = column_int(&query, 1);
+	}
+	return query_end(&query);
+}
+
+static enum err range_delete(struct sqlite *sqlite, const struct destination_entry *entry,
+			     int64_t up_to)
+{
+	struct query query = query_begin(
+		sqlite, "DELETE FROM outbox WHERE destination_key = ?1 AND position <= ?2");
+
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, up_to);
+	return query_run(&query);
+}
+
+static enum err acked_advance(struct sqlite *sqlite, const struct destination_entry *entry,
+			      int64_t up_to)
+{
+	struct query query =
+		query_begin(sqlite, "UPDATE destination SET acked = max(acked, ?2),"
+				    " offered = max(offered, ?2) WHERE destination_key = ?1");
+
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, up_to);
+	return query_run(&query);
+}
+
+enum err sqlite_outbox_remove(struct sqlite *sqlite, struct destination_entry *entry,
+			      int64_t up_to)
+{
+	int64_t items = 0;
+	int64_t bytes = 0;
+	enum err err = range_measure(sqlite, entry, up_to, &items, &bytes);
+
+	if (err != ERR_OK || items == 0)
+		return err;
+	err = range_delete(sqlite, entry, up_to);
+	if (err == ERR_OK)
+		err = acked_advance(sqlite, entry, up_to);
+	entry->items -= items;
+	entry->bytes -= bytes;
+	metric_add(METRIC_outbox_items, -items);
+	return err;
+}
+
+/* It gets a new time, for it is to be sent. */
+enum err sqlite_outbox_void(struct sqlite *sqlite, struct destination_entry *entry,
+			    const struct store_op *op, int64_t position, int64_t bytes)
+{
+	struct bytes body = fed_void_encode();
+	struct query query = query_begin(
+		sqlite,
+		"UPDATE outbox SET kind = ?3, bytes = ?4, expires_ms = ?5, early = NULL,"
+		" message_id = NULL, generation = NULL, recipient = NULL, body = ?6"
+		" WHERE destination_key = ?1 AND position = ?2");
+
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, position);
+	query_int(&query, 3, FED_VOID);
+	query_int(&query, 4, (int64_t)body.len);
+	query_int(&query, 5, op->now_ms + sqlite->config->outbox_life_ms);
+	query_blob(&query, 6, body);
+	entry->bytes += (int64_t)body.len - bytes;
+	return query_run(&query);
+}
+
+enum err sqlite_outbox_count(struct sqlite *sqlite)
+{
+	struct query query = query_begin(sqlite, "SELECT count(*) FROM outbox");
+
+	while (query_row(&query))
+		metric_set(METRIC_outbox_items, column_int(&query, 0));
+	return query_end(&query);
+}
+
+/* Takes rows until one of the limits; a row beyond it says that there is more. */
+static void items_take(struct query *query, struct op_outbox_read *read)
+{
+	size_t bytes = 0;
+
+	while (query_row(query)) {
+		size_t len = (size_t)column_int(query, 3);
+
+		if (read->count > 0 &&
+		    (read->count >= read->limit || bytes + len > read->max_bytes)) {
+			read->more = true;
+			return;
+		}
+		read->items[read->count++] = (struct outbox_item){
+			.position = column_int(query, 0),
+			.expires_ms = column_int(query, 1),
+			.kind = (enum fed_kind)column_int(query, 2),
+			.body = column_blob(query, 4, read->op.arena),
+		};
+		bytes += len;
+	}
+}
+
+enum err sqlite_outbox_read(struct sqlite *sqlite, struct store_op *op)
+{
+	struct op_outbox_read *read = (struct op_outbox_read *)op;
+	struct query query = query_begin(
+		sqlite, "SELECT o.position, o.expires_ms, o.kind, o.bytes, o.body"
+			" FROM destination d CROSS JOIN outbox o"
+			" WHERE d.domain = ?1 AND o.destination_key = d.destination_key"
+			" AND o.position > ?2 ORDER BY o.position LIMIT ?3");
+
+	read->items = arena_array(op->arena, struct outbox_item, read->limit + 1);
+	query_text(&query, 1, read->domain);
+	query_int(&query, 2, read->after);
+	query_int(&query, 3, (int64_t)read->limit + 1);
+	items_take(&query, read);
+	return query_end(&query);
+}
+
+/* --- destinations ----------------------------------------------------------------------- */
+
+#define DESTINATION_COLUMNS                                                                    \
+	"domain, state, stream, base, acked, offered, failures, failing_since_ms, next_try_ms" \
+	", max(acked, coalesce((SELECT max(position) FROM outbox o"                            \
+	" WHERE o.destination_key = destination.destination_key), 0))"
+
+static void copy_column(const struct query *query, int column, char *out, size_t size)
+{
+	snprintf(out, size, "%s", (const char *)sqlite3_column_text(query->statement, column));
+}
+
+static void destination_read(const struct query *query, struct destination *out)
+{
+	copy_column(query, 0, out->domain, sizeof out->domain);
+	out->state = (enum destination_state)column_int(query, 1);
+	copy_column(query, 2, out->stream, sizeof out->stream);
+	out->base = column_int(query, 3);
+	out->acked = column_int(query, 4);
+	out->offered = column_int(query, 5);
+	out->failures = column_int(query, 6);
+	out->failing_since_ms = column_int(query, 7);
+	out->next_try_ms = column_int(query, 8);
+	out->last = column_int(query, 9);
+}
+
+enum err sqlite_destination_get(struct sqlite *sqlite, const char *domain,
+				struct destination *destination_out)
+{
+	struct query query = query_begin(sqlite, "SELECT " DESTINATION_COLUMNS
+						 " FROM destination WHERE domain = ?1");
+
+	query_text(&query, 1, domain);
+	if (query_row(&query))
+		destination_read(&query, destination_out);
+	return query_end(&query);
+}
+
+static enum err destinations_count(struct sqlite *sqlite, size_t *count_out)
+{
+	struct query query = query_begin(sqlite, "SELECT count(*) FROM destination");
+
+	while (query_row(&query))
+		*count_out = (size_t)column_int(&query, 0);
+	return query_end(&query);
+}
+
+enum err sqlite_destinations_load(struct sqlite *sqlite, struct store_op *op)
+{
+	struct op_destinations_load *load = (struct op_destinations_load *)op;
+	struct query query;
+	size_t most = 0;
+	enum err err = destinations_count(sqlite, &most);
+
+	if (err == ERR_OK)
+		err = sqlite_outbox_count(sqlite);
+	if (err != ERR_OK)
+		return err;
+	load->destinations = arena_array(op->arena, struct destination, most + 1);
+	query = query_begin(sqlite,
+			    "SELECT " DESTINATION_COLUMNS " FROM destination WHERE state != ?1"
+			    " OR EXISTS (SELECT 1 FROM outbox o"
+			    " WHERE o.destination_key = destination.destination_key)");
+	query_int(&query, 1, DESTINATION_UP);
+	while (load->count < most && query_row(&query))
+		destination_read(&query, &load->destinations[load->count++]);
+	return query_end(&query);
+}
+
+enum err sqlite_destination_put(struct sqlite *sqlite, struct store_op *op)
+{
+	const struct destination *put = &((struct op_destination_put *)op)->destination;
+	struct destination_entry *entry;
+	struct query query;
+	enum err err = entry_get_or_insert(sqlite, put->domain, &entry);
+
+	if (err != ERR_OK)
+		return err;
+	query = query_begin(
+		sqlite,
+		"UPDATE destination SET state = ?2, offered = max(offered, ?3), failures = ?4,"
+		" failing_since_ms = ?5, next_try_ms = ?6 WHERE destination_key = ?1");
+	query_int(&query, 1, entry->key);
+	query_int(&query, 2, put->state);
+	query_int(&query, 3, put->offered < entry->last ? put->offered : entry->last);
+	query_int(&query, 4, put->failures);
+	query_int(&query, 5, put->failing_since_ms);
+	query_int(&query, 6, put->next_try_ms);
+	return query_run(&query);
+}
+
+enum err sqlite_outbox_reset(struct sqlite *sqlite, struct store_op *op)
+{
+	struct op_outbox_reset *reset = (struct op_outbox_reset *)op;
+	struct destination_entry *entry;
+	struct query query;
+	enum err err = entry_get_or_insert(sqlite, reset->domain, &entry);
+
+	if (err != ERR_OK)
+		return err;
+	query = query_begin(sqlite, "UPDATE destination SET stream = ?2, base = acked,"
+				    " offered = acked WHERE destination_key = ?1");
+	query_int(&query, 1, entry->key);
+	query_text(&query, 2, reset->stream);
+	err = query_run(&query);
+	return err == ERR_OK
+		       ? sqlite_destination_get(sqlite, reset->domain, &reset->destination)
+		       : err;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The lanes: one thread that writes, one that reads, each behind its inbox.
+ *
+ * The write lane runs what has arrived as one transaction and gives it back after the
+ * commit. When the database fails within it, all of it is rolled back and replayed, each
+ * operation in a transaction of its own, so that only the one that fails again has failed.
+ * A commit that fails is treated the same. The read lane runs one operation after the
+ * other, each in a read transaction, so that it sees one state of the database.
+ */
+#include "restante/store.h"
+
+#include "backend.h"
+#include "fault.h"
+
+#include "restante/log.h"
+#include "restante/metrics.h"
+#include "restante/ops_federation.h"
+#include "restante/ops_keys.h"
+#include "restante/ops_messages.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define BATCH_OPS   256
+#define BATCH_BYTES ((size_t)4 << 20)
+#define LANES	    2
+
+struct lane {
+	const char *name;
+	enum store_lane kind;
+	const struct backend *backend;
+	struct backend_connection *connection;
+	struct inbox *inbox;
+	pthread_t thread;
+};
+
+struct store {
+	struct lane lanes[LANES];
+};
+
+static const enum store_lane lane_of[STORE_KIND_COUNT] = {
+#define STORE_OP(name, lane) [STORE_##name] = lane,
+#include "restante/ops.def"
+#undef STORE_OP
+};
+
+static struct store_op *next_op(struct store_op *op)
+{
+	return (struct store_op *)op->message.next;
+}
+
+/* --- one transaction ------------------------------------------------------------------ */
+
+static enum err run_op(struct lane *lane, struct store_op *op)
+{
+	enum err err = lane->backend->run(lane->connection, op);
+
+	return err == ERR_OK && fault_is_poisoned(op) ? ERR_STORE : err;
+}
+
+/* Ends the transaction that has begun: all of these operations or, ERR_STORE, none. */
+static enum err run_and_commit(struct lane *lane, struct store_op *first)
+{
+	enum err err = ERR_OK;
+
+	for (struct store_op *op = first; op != NULL && err == ERR_OK; op = next_op(op))
+		err = run_op(lane, op);
+	if (err == ERR_OK)
+		err = lane->backend->commit(lane->connection);
+	if (err != ERR_OK)
+		lane->backend->rollback(lane->connection);
+	else if (lane->kind == LANE_WRITE)
+		metric_inc(store_commits_total);
+	return err;
+}
+
+/* What went wrong has been logged where it did. */
+static void fail(struct store_op *op)
+{
+	op->err = ERR_STORE;
+	metric_inc(store_errors_total);
+}
+
+/* Where not even a transaction can begin, waiting for it once is enough for all. */
+static void fail_all(struct store_op *first)
+{
+	for (struct store_op *op = first; op != NULL; op = next_op(op))
+		fail(op);
+}
+
+static void run_one_by_one(struct lane *lane, struct store_op *first)
+{
+	for (struct store_op *op = first; op != NULL; op = next_op(op)) {
+		struct message *next = op->message.next;
+
+		if (lane->backend->begin(lane->connection) != ERR_OK) {
+			fail_all(op);
+			return;
+		}
+		op->message.next = NULL;
+		if (run_and_commit(lane, op) != ERR_OK)
+			fail(op);
+		op->message.next = next;
+	}
+}
+
+static void give_back(struct store_op *first)
+{
+	struct message *next;
+
+	for (struct message *message = &first->message; message != NULL; message = next) {
+		next = message->next;
+		metric_inc(store_ops_total);
+		inbox_return(message);
+	}
+}
+
+/* --- lanes ---------------------------------------------------------------------------- */
+
+/* Bytes that an operation may bring into the database; small change is not counted. */
+static size_t op_bytes(const struct store_op *op)
+{
+	size_t bytes = 0;
+
+	if (op->kind == STORE_SEND) {
+		const struct message_request *message = ((const struct op_send *)op)->message;
+
+		for (size_t i = 0; i < message->n_envelopes; i++)
+			bytes += message->envelopes[i].content.len;
+	} else if (op->kind == STORE_TRANSACTION) {
+		const struct transaction *in = ((const struct op_transaction *)op)->transaction;
+
+		for (size_t i = 0; i < in->n_items; i++)
+			for (size_t k = 0; k < in->items[i].message.n_envelopes; k++)
+				bytes += in->items[i].message.envelopes[k].content.len;
+	}
+	return bytes;
+}
+
+/* Cuts the next batch off the front of what was taken from the inbox. */
+static struct store_op *cut_batch(struct message **taken, size_t *count_out)
+{
+	struct store_op *first = (struct store_op *)*taken;
+	struct message *last = *taken;
+	size_t bytes = op_bytes(first);
+	size_t count = 1;
+
+	while (last->next != NULL) {
+		bytes += op_bytes((struct store_op *)last->next);
+		if (bytes > BATCH_BYTES)
+			break;
+		last = last->next;
+		count++;
+	}
+	*taken = last->next;
+	last->next = NULL;
+	*count_out = count;
+	return first;
+}
+
+static void write_batch(struct lane *lane, struct store_op *batch, size_t count)
+{
+	if (count == 1) {
+		run_one_by_one(lane, batch);
+	} else if (lane->backend->begin(lane->connection) != ERR_OK) {
+		fail_all(batch);
+	} else if (run_and_commit(lane, batch) != ERR_OK) {
+		metric_inc(store_replays_total);
+		log_warn(store_replay, "ops=%zu", count);
+		run_one_by_one(lane, batch);
+	}
+	give_back(batch);
+}
+
+static void *write_main(void *arg)
+{
+	struct lane *lane = arg;
+	struct message *taken;
+	size_t count;
+
+	log_thread_name(lane->name);
+	while ((taken = inbox_wait(lane->inbox, BATCH_OPS)) != NULL) {
+		fault_wait_while_held();
+		while (taken != NULL) {
+			struct store_op *batch = cut_batch(&taken, &count);
+
+			write_batch(lane, batch, count);
+		}
+		lane->backend->idle(lane->connection);
+	}
+	return NULL;
+}
+
+static void *read_main(void *arg)
+{
+	struct lane *lane = arg;
+	struct message *taken;
+
+	log_thread_name(lane->name);
+	while ((taken = inbox_wait(lane->inbox, 1)) != NULL) {
+		run_one_by_one(lane, (struct store_op *)taken);
+		give_back((struct store_op *)taken);
+	}
+	return NULL;
+}
+
+/* Signals are for the main thread, so the lanes start with all of them blocked. */
+static void start_lane(struct lane *lane)
+{
+	sigset_t all;
+	sigset_t before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&lane->thread, NULL,
+			   lane->kind == LANE_WRITE ? write_main : read_main, lane) != 0)
+		fatal("cannot start thread %s", lane->name);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* --- the store ------------------------------------------------------------------------ */
+
+/* The one that is built in. A URL of another database is no path. */
+static const struct backend *find_backend(const struct store_config *config)
+{
+	return strstr(config->url, "://") == NULL ? &sqlite_backend : NULL;
+}
+
+static void close_connections(struct store *store)
+{
+	/* The writer last: it takes what is left of the log into the database. */
+	for (size_t i = 0; i < LANES; i++)
+		if (store->lanes[i].backend != NULL)
+			store->lanes[i].backend->close(&store->lanes[i].connection);
+}
+
+/* The writer first: it makes and migrates what the reader opens. */
+static enum err open_connections(struct store *store, const struct store_config *config,
+				 const struct backend *backend)
+{
+	static const char *const names[LANES] = {"store-read", "store-write"};
+	enum err err = ERR_OK;
+
+	for (size_t i = LANES; i-- > 0 && err == ERR_OK;) {
+		struct lane *lane = &store->lanes[i];
+
+		lane->name = names[i];
+		lane->kind = (enum store_lane)i;
+		lane->backend = backend;
+		err = backend->open(config, lane->kind, &lane->connection);
+		if (err == ERR_OK && lane->kind == LANE_WRITE)
+			err = backend->migrate(lane->connection);
+	}
+	return err;
+}
+
+enum err store_open(const struct store_config *config, struct store **store_out)
+{
+	const struct backend *backend = find_backend(config);
+	struct store *store;
+	enum err err;
+
+	if (backend == NULL) {
+		log_error(store_error, "at=open reason=%s",
+			  log_quote("store.url names a kind of database that is not built in"));
+		return ERR_STORE;
+	}
+	store = calloc(1, sizeof *store);
+	if (store == NULL)
+		fatal("out of memory for the store");
+	err = open_connections(store, config, backend);
+	if (err != ERR_OK) {
+		close_connections(store);
+		free(store);
+		return err;
+	}
+	for (size_t i = 0; i < LANES; i++) {
+		store->lanes[i].inbox = inbox_create(config->inbox_capacity, NULL, NULL);
+		start_lane(&store->lanes[i]);
+	}
+	*store_out = store;
+	return ERR_OK;
+}
+
+void store_close(struct store **store)
+{
+	struct store *s = *store;
+
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < LANES; i++)
+		inbox_close(s->lanes[i].inbox);
+	for (size_t i = 0; i < LANES; i++) {
+		pthread_join(s->lanes[i].thread, NULL);
+		inbox_destroy(&s->lanes[i].inbox);
+	}
+	close_connections(s);
+	free(s);
+	*store = NULL;
+}
+
+bool store_post(struct store *store, struct store_op *op)
+{
+	assert(op->kind < STORE_KIND_COUNT);
+	return inbox_post(store->lanes[lane_of[op->kind]].inbox, &op->message);
+}
+
+enum err store_check(const struct store_config *config, struct text *problems)
+{
+	const struct backend *backend = find_backend(config);
+
+	if (backend != NULL)
+		return backend->check(config, problems);
+	text_puts(problems, "store: url names a kind of database that is not built in\n");
+	return ERR_STORE;
+}
