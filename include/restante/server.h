@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The HTTP and WebSocket server: libwebsockets on a libuv loop, one net thread, which
+ * is the thread that calls server_run(). HTTP/1.1 over TLS or, behind a proxy, plain.
+ *
+ * What is malformed, oversized, ambiguous or slow is refused here and never reaches a
+ * handler: any Transfer-Encoding, a Content-Length that is not plain digits or comes
+ * twice, a missing or doubled Host, request targets that are not plain ASCII paths,
+ * heads over 16 KiB, bodies over the route's limit, heads or bodies that take too long.
+ */
+#ifndef RESTANTE_SERVER_H
+#define RESTANTE_SERVER_H
+
+#include "restante/inbox.h"
+#include "restante/request.h"
+
+struct server;
+struct socket;
+
+/* What the node does with sockets. All calls come on the net thread. */
+struct socket_handlers {
+	/* A client asks for an upgrade; the request is not to be answered, only looked at.
+	 * *context_out becomes the socket's context. An error refuses the upgrade. */
+	enum err (*open)(struct socket *socket, struct request *request, void **context_out);
+	/* One whole text frame; the bytes live for this call. */
+	void (*frame)(struct socket *socket, void *context, struct bytes text);
+	/* The pipe is free and nothing is queued any more. */
+	void (*drained)(struct socket *socket, void *context);
+	void (*closed)(struct socket *socket, void *context);
+};
+
+struct server_config {
+	const char *host;          /* address to listen on; "" for all */
+	int port;
+	const char *certificate;   /* PEM files; NULL for plain HTTP behind a proxy */
+	const char *key;
+	const char *const *cors_origins; /* NULL-ended; "*" allows any */
+	bool trust_forwarded_for;  /* behind a proxy: the last X-Forwarded-For is the source */
+	size_t max_connections;
+	size_t socket_frame_max;   /* bytes of one incoming WebSocket message */
+	int64_t request_timeout_ms;
+	int64_t socket_idle_ms;    /* ping after this, close after twice this */
+	const struct route *routes;
+	const char *socket_path;
+	struct socket_handlers sockets;
+	/* Fills request->caller, or says why not. */
+	enum err (*authorize)(struct request *request);
+	/* About once a second. */
+	void (*tick)(void *context, int64_t now_ms);
+	void *context;
+};
+
+/* Opens the listening socket; the configuration must outlive the server. */
+enum err server_create(const struct server_config *config, struct server **server_out) MUST_CHECK;
+void server_destroy(struct server **server);
+
+/* The inbox of the net thread: where store operations and others come back to.
+ * Dispatched with the server's context as the receiver. */
+struct inbox *server_inbox(struct server *server);
+
+/* Runs until server_stop(). With 0 as seconds the loop ends at once when nothing is open;
+ * else open requests get that long to finish and sockets are closed with 1012. */
+void server_run(struct server *server, int drain_seconds);
+void server_stop(struct server *server);   /* from any thread and from signal handlers */
+void server_reload(struct server *server); /* reads the certificate anew; from signal handlers too */
+int server_port(const struct server *server); /* the port really bound, for port 0 */
+
+/* --- sockets ----------------------------------------------------------------------- */
+
+/* Queues one text frame (copied). The queue is bounded by the callers' flow control;
+ * a socket that holds more than 8 MiB is closed. */
+void socket_send(struct socket *socket, struct bytes text);
+size_t socket_queued(const struct socket *socket); /* bytes not yet given to the kernel */
+/* Sends what is queued, then closes with this code (docs/protocol.md, "Close codes"). */
+void socket_close(struct socket *socket, uint16_t code, const char *reason);
+/* Stops or goes on reading from the client: for when the store is busy. */
+void socket_pause(struct socket *socket, bool pause);
+struct arena *socket_arena(struct socket *socket); /* lives as long as the socket */
+void *socket_node(struct socket *socket);          /* the server's context */
+const char *socket_source(const struct socket *socket);
+
+#endif

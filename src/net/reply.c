@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Answers: the head, the uniform error object and what browsers of other origins need
+ * (the Fetch standard, "CORS protocol").
+ */
+#include "net.h"
+#include "router.h"
+
+#include "restante/text.h"
+
+#include <assert.h>
+#include <time.h>
+
+/* A body of up to this goes out in one write with its head. */
+#define JOINED_BODY_MAX (16 * 1024)
+#define JSON_TYPE	"application/json"
+
+static struct exchange *exchange_of(struct request *request)
+{
+	return (struct exchange *)(void *)request;
+}
+
+static const char *reason_phrase(int status)
+{
+	switch (status) {
+	case 101:
+		return "Switching Protocols";
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 408:
+		return "Request Timeout";
+	case 409:
+		return "Conflict";
+	case 410:
+		return "Gone";
+	case 411:
+		return "Length Required";
+	case 413:
+		return "Content Too Large";
+	case 415:
+		return "Unsupported Media Type";
+	case 422:
+		return "Unprocessable Content";
+	case 426:
+		return "Upgrade Required";
+	case 429:
+		return "Too Many Requests";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 500:
+		return "Internal Server Error";
+	case 502:
+		return "Bad Gateway";
+	case 503:
+		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	case 507:
+		return "Insufficient Storage";
+	default:
+		return status < 400 ? "OK" : "Error";
+	}
+}
+
+/* Shown to people when the handler has nothing better to say. */
+static const char *usual_message(enum err err)
+{
+	switch (err) {
+	case ERR_VALIDATION:
+		return "The request is malformed.";
+	case ERR_UNAUTHORIZED:
+		return "A valid access token is needed.";
+	case ERR_TOKEN_EXPIRED:
+		return "The access token has expired.";
+	case ERR_LOGIN_FAILED:
+		return "The name, password or signature is wrong.";
+	case ERR_FORBIDDEN:
+		return "This is not allowed.";
+	case ERR_REGISTRATION_CLOSED:
+		return "This node takes no new accounts.";
+	case ERR_INVITE_INVALID:
+		return "The invitation is not valid.";
+	case ERR_LINK_TOKEN_INVALID:
+		return "The link token is not valid.";
+	case ERR_FEDERATION_DENIED:
+		return "This node does not federate with that domain.";
+	case ERR_KEY_CONFLICT:
+		return "The server keys of that domain have changed in a way that is not "
+		       "trusted.";
+	case ERR_NOT_FOUND:
+		return "There is nothing here.";
+	case ERR_UNAVAILABLE:
+		return "There is no such account, or it does not take this.";
+	case ERR_METHOD_NOT_ALLOWED:
+		return "This path does not know that method.";
+	case ERR_REQUEST_TIMEOUT:
+		return "The request took too long to arrive.";
+	case ERR_USERNAME_TAKEN:
+		return "This name is taken.";
+	case ERR_DEVICE_LIMIT:
+		return "The account has as many devices as it may have.";
+	case ERR_DEVICES_MISMATCH:
+		return "The envelopes do not match the devices of the recipient.";
+	case ERR_STREAM_RESET:
+		return "The transaction is not the next one of its stream.";
+	case ERR_STALE_DEVICES:
+		return "A device of the recipient has been replaced.";
+	case ERR_LENGTH_REQUIRED:
+		return "A Content-Length is needed.";
+	case ERR_TOO_LARGE:
+		return "The request is too large.";
+	case ERR_MEDIA_TYPE:
+		return "The body must be " JSON_TYPE ".";
+	case ERR_BAD_SIGNATURE:
+		return "A signature is wrong.";
+	case ERR_RATE_LIMITED:
+		return "Too many requests.";
+	case ERR_HEADERS_TOO_LARGE:
+		return "The head of the request is too large.";
+	case ERR_PEER_UNREACHABLE:
+		return "The other node cannot be reached.";
+	case ERR_PEER_INVALID:
+		return "The other node gave an invalid answer.";
+	case ERR_PEER_TIMEOUT:
+		return "The other node did not answer in time.";
+	case ERR_BUSY:
+		return "The node is busy.";
+	case ERR_STORE:
+		return "The store is not available.";
+	case ERR_OVER_QUOTA:
+		return "There is no room left.";
+	case ERR_SIG_MISSING:
+		return "The request is not signed.";
+	case ERR_SIG_FORMAT:
+		return "The signature does not follow the profile.";
+	case ERR_SIG_DESTINATION:
+		return "The request was signed for another node.";
+	case ERR_SIG_CLOCK:
+		return "The signature is too old or from the future.";
+	case ERR_SIG_REPLAY:
+		return "The signature has been used before.";
+	case ERR_SIG_KEY_UNKNOWN:
+		return "The key of the signature is not known.";
+	case ERR_SIG_INVALID:
+		return "The signature is wrong.";
+	case ERR_SIG_DIGEST:
+		return "The body does not match its digest.";
+	default:
+		return "Something went wrong.";
+	}
+}
+
+static const char *date_now(struct server *server)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (now != server->date_second) {
+		gmtime_r(&now, &tm);
+		strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		server->date_second = now;
+	}
+	return server->date;
+}
+
+/* --- CORS -------------------------------------------------------------------------- */
+
+static bool origin_is_allowed(const struct exchange *x)
+{
+	const char *const *allowed = x->server->config->cors_origins;
+
+	if (allowed == NULL || x->request.origin.len == 0)
+		return false;
+	for (; *allowed != NULL; allowed++) {
+		if (strcmp(*allowed, "*") == 0 ||
+		    bytes_equal(x->request.origin, bytes_of_text(*allowed)))
+			return true;
+	}
+	return false;
+}
+
+static void add_origin(struct text *head, const struct exchange *x)
+{
+	if (x->server->config->cors_origins == NULL)
+		return;
+	text_puts(head, "vary: Origin\r\n");
+	if (!origin_is_allowed(x))
+		return;
+	text_puts(head, "access-control-allow-origin: ");
+	text_add(head, x->request.origin);
+	text_puts(head, "\r\naccess-control-expose-headers: Retry-After\r\n");
+}
+
+/* "GET, POST, OPTIONS" */
+static const char *method_list(const struct exchange *x)
+{
+	struct text list;
+
+	text_init(&list, x->request.arena, 64);
+	for (int m = 0; m < METHOD_COUNT; m++) {
+		if ((x->methods & 1U << m) != 0)
+			text_printf(&list, "%s, ", router_method_name((enum method)m));
+	}
+	text_puts(&list, "OPTIONS");
+	return list.data;
+}
+
+void reply_preflight(struct exchange *exchange)
+{
+	const struct header headers[] = {
+		{"allow", method_list(exchange)},
+		{"access-control-allow-methods", method_list(exchange)},
+		{"access-control-allow-headers", "Authorization, Content-Type"},
+		{"access-control-max-age", "600"},
+	};
+	bool cross =
+		exchange->head.requested_method.data != NULL && origin_is_allowed(exchange);
+
+	request_reply_with(&exchange->request, 204, NULL, bytes_of(NULL, 0), headers,
+			   cross ? 4 : 1);
+}
+
+/* --- writing ----------------------------------------------------------------------- */
+
+static bool is_header_value(const char *value)
+{
+	for (; *value != '\0'; value++) {
+		if ((unsigned char)*value < 0x20 || *value == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static void add_headers(struct text *head, const struct header *headers, size_t n)
+{
+	assert(n <= 8);
+	for (size_t i = 0; i < n; i++) {
+		assert(is_header_value(headers[i].value));
+		text_printf(head, "%s: %s\r\n", headers[i].name, headers[i].value);
+	}
+}
+
+static void add_body_headers(struct text *head, int status, const char *content_type,
+			     struct bytes body)
+{
+	if (status == 204)
+		return;
+	if (body.len > 0)
+		text_printf(head, "content-type: %s\r\n",
+			    content_type != NULL ? content_type : JSON_TYPE);
+	text_printf(head, "content-length: %zu\r\n", body.len);
+}
+
+static void count_reply(int status)
+{
+	metric_inc(http_requests_total);
+	if (status >= 400)
+		metric_inc(http_errors_total);
+}
+
+static void send_reply(struct connection *c, struct bytes head, struct bytes body)
+{
+	buffer_add(&c->output, head);
+	if (body.len <= JOINED_BODY_MAX)
+		buffer_add(&c->output, body);
+	else
+		c->body = body;
+	c->state = CONNECTION_REPLYING;
+	c->deadline_ms = NEVER;
+	connection_want_write(c);
+}
+
+void request_reply_with(struct request *request, int status, const char *content_type,
+			struct bytes body, const struct header *headers, size_t n_headers)
+{
+	struct exchange *x = exchange_of(request);
+	struct text head;
+
+	count_reply(status);
+	if (request->connection == NULL) {
+		exchange_destroy(x);
+		return;
+	}
+	text_init(&head, request->arena, 512);
+	text_printf(&head, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, reason_phrase(status),
+		    date_now(x->server));
+	add_body_headers(&head, status, content_type, body);
+	text_puts(&head, "cache-control: no-store\r\nx-content-type-options: nosniff\r\n");
+	add_origin(&head, x);
+	add_headers(&head, headers, n_headers);
+	if (x->close || x->server->draining) {
+		x->close = true;
+		text_puts(&head, "connection: close\r\n");
+	}
+	text_puts(&head, "\r\n");
+	send_reply(request->connection, text_bytes(&head), body);
+}
+
+void request_reply(struct request *request, int status, struct bytes json)
+{
+	request_reply_with(request, status, NULL, json, NULL, 0);
+}
+
+/* --- errors ------------------------------------------------------------------------ */
+
+static struct bytes error_object(struct arena *arena, enum err err, const char *message,
+				 struct bytes details)
+{
+	struct text json;
+
+	text_init(&json, arena, 256);
+	text_printf(&json, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":",
+		    err_code(err));
+	text_json_string(&json, bytes_of_text(message != NULL ? message : usual_message(err)));
+	text_puts(&json, ",\"details\":");
+	text_add(&json, details.len > 0 ? details : bytes_of_text("{}"));
+	text_puts(&json, "}}");
+	return text_bytes(&json);
+}
+
+static struct bytes field_details(struct arena *arena, const char *field)
+{
+	struct text json;
+
+	if (field == NULL)
+		return bytes_of(NULL, 0);
+	text_init(&json, arena, 64);
+	text_puts(&json, "{\"field\":");
+	text_json_string(&json, bytes_of_text(field));
+	text_puts(&json, "}");
+	return text_bytes(&json);
+}
+
+/* What HTTP wants beside the status; returns how many. */
+static size_t error_headers(struct exchange *x, int status, struct header headers[1])
+{
+	switch (status) {
+	case 401:
+		if (x->request.route != NULL && (x->request.route->flags & ROUTE_SIGNED) != 0)
+			return 0;
+		headers[0] = (struct header){"www-authenticate", "Bearer"};
+		return 1;
+	case 405:
+		headers[0] = (struct header){"allow", method_list(x)};
+		return 1;
+	case 503:
+		headers[0] = (struct header){"retry-after", "1"};
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+void request_fail_with(struct request *request, enum err err, const char *message,
+		       struct bytes details)
+{
+	int status = err_status(err);
+	struct header headers[1];
+	size_t n = error_headers(exchange_of(request), status, headers);
+
+	request_reply_with(request, status, NULL,
+			   error_object(request->arena, err, message, details), headers, n);
+}
+
+void request_fail(struct request *request, enum err err, const char *field, const char *message)
+{
+	request_fail_with(request, err, message, field_details(request->arena, field));
+}
+
+void request_limit(struct request *request, int64_t retry_after_ms)
+{
+	int64_t seconds = (retry_after_ms + SECONDS_MS - 1) / SECONDS_MS;
+	struct header header = {"retry-after",
+				arena_printf(request->arena, "%lld", (long long)seconds)};
+
+	metric_inc(rate_limited_total);
+	request_reply_with(
+		request, err_status(ERR_RATE_LIMITED), NULL,
+		error_object(request->arena, ERR_RATE_LIMITED, NULL, bytes_of(NULL, 0)),
+		&header, 1);
+}
+
+void reply_fail_with(struct exchange *exchange, int status, enum err err, const char *field,
+		     const char *message, const struct header *header)
+{
+	struct arena *arena = exchange->request.arena;
+
+	metric_inc(http_refused_total);
+	request_reply_with(&exchange->request, status, NULL,
+			   error_object(arena, err, message, field_details(arena, field)),
+			   header, 1);
+}

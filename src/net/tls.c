@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TLS of the server. OpenSSL does it, inside libwebsockets.
+ */
+#include "net.h"
+
+#define OLD_PROTOCOLS (SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1)
+/* The nearest to a session cache we need are the tickets of TLS 1.3. */
+#define HARDENING     (SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION)
+
+void tls_configure(const struct server_config *config, struct lws_context_creation_info *info)
+{
+	/* Also where no certificate is used: HTTP/2 is never offered. */
+	info->alpn = "http/1.1";
+	if (config->certificate == NULL)
+		return;
+	info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+	info->ssl_cert_filepath = config->certificate;
+	info->ssl_private_key_filepath = config->key;
+	info->ssl_options_set = OLD_PROTOCOLS | HARDENING;
+}
+
+static int ignore_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+			size_t len)
+{
+	(void)wsi;
+	(void)reason;
+	(void)user;
+	(void)in;
+	(void)len;
+	return 0;
+}
+
+/* libwebsockets loads new files into the context that is in use, and leaves it broken
+ * when they are bad; so they are loaded into a virtual host of no use first. */
+static bool files_are_good(struct server *server)
+{
+	static const struct lws_protocols protocols[] = {
+		{.name = "none", .callback = ignore_event},
+		{0},
+	};
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.vhost_name = "reload",
+		.protocols = protocols,
+	};
+	struct lws_vhost *trial;
+
+	tls_configure(server->config, &info);
+	trial = lws_create_vhost(server->lws, &info);
+	if (trial == NULL)
+		return false;
+	lws_vhost_destroy(trial);
+	return true;
+}
+
+void tls_reload(struct server *server)
+{
+	const struct server_config *config = server->config;
+
+	if (config->certificate == NULL)
+		return;
+	if (!files_are_good(server)) {
+		log_error(tls, "reloaded=no file=%s", log_quote(config->certificate));
+		return;
+	}
+	lws_tls_cert_updated(server->lws, config->certificate, config->key, NULL, 0, NULL, 0);
+	log_info(tls, "reloaded=yes file=%s", log_quote(config->certificate));
+}
