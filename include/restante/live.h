@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who is connected: one session per device, by generation. A session sends the mailbox of
+ * its device in order of seq and never has more than LIVE_UNACKED_MAX items out. While it
+ * is level with the mailbox, new items go straight from the commit to the socket; when it
+ * has fallen behind, it reads them from the store. The mailbox is the truth.
+ *
+ * Net thread only. Knows no sockets: it sends through functions that it is given.
+ */
+#ifndef RESTANTE_LIVE_H
+#define RESTANTE_LIVE_H
+
+#include "restante/caller.h"
+#include "restante/effects.h"
+#include "restante/store.h"
+
+#define LIVE_UNACKED_MAX 256
+
+struct live;
+struct session;
+struct ack_request;
+
+/* Close codes (docs/protocol.md section 3). */
+enum close_code {
+	CLOSE_MALFORMED = 4400,
+	CLOSE_UNAUTHORIZED = 4401,
+	CLOSE_DISPLACED = 4409,
+	CLOSE_REMOVED = 4410
+};
+
+struct live_config {
+	struct store *store;
+	struct inbox *inbox;     /* of the net thread */
+	void (*send)(void *socket, struct bytes text);
+	size_t (*queued)(const void *socket);
+	void (*close)(void *socket, uint16_t code, const char *reason);
+};
+
+struct live *live_create(const struct live_config *config);
+/* Every session must be closed, and every operation back. */
+void live_destroy(struct live **live);
+
+/* Begins to send. A session that the device already has is displaced. */
+struct session *session_open(struct live *live, const struct caller *caller, void *socket);
+/* The socket is gone or about to close. */
+void session_close(struct session **session);
+const struct caller *session_caller(const struct session *session);
+/* A new token of the same device. */
+void session_renew(struct session *session, const struct caller *caller);
+/* These items are deleted from the mailbox: there is room for more. */
+void session_acked(struct session *session, const struct ack_request *ack);
+/* The pipe of the socket has become free. */
+void session_drained(struct session *session);
+
+/* Tells sessions what has been committed; outbound items are not its business. */
+void live_tell(struct live *live, const struct effects *effects);
+/* About once a second: tokens that ran out, reads that the store had no room for. */
+void live_tick(struct live *live, int64_t now_ms);
+
+#endif

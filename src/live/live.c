@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sessions and what they are told. See live.h for the rule that makes this correct: an item
+ * is pushed directly only to a session that has sent everything before it; all others find
+ * it by reading their mailbox.
+ */
+#include "restante/live.h"
+
+#include "restante/clock.h"
+#include "restante/log.h"
+#include "restante/metrics.h"
+#include "restante/ops_messages.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+/* A session that fell behind reads on when this many of its items are acknowledged. */
+#define ROOM_TO_READ   (LIVE_UNACKED_MAX / 2)
+#define READ_ITEMS_MAX 128
+#define READ_BYTES_MAX ((size_t)1 << 20)
+/* A socket that holds more than this gets nothing more until it has drained. */
+#define QUEUED_MAX ((size_t)1 << 20)
+
+struct live {
+	struct live_config config;
+	struct session *sessions; /* by generation */
+};
+
+struct session {
+	UT_hash_handle hh;
+	struct live *live;
+	struct caller caller;
+	void *socket;                     /* NULL once closed */
+	int64_t cursor;                   /* last seq sent */
+	int64_t unacked[LIVE_UNACKED_MAX]; /* seqs that are out, ascending */
+	size_t n_unacked;
+	bool level;    /* everything in the mailbox up to now has been sent */
+	bool reading;  /* a read is in the store */
+	bool missed;   /* something arrived while it was */
+	bool greeted;  /* queue_empty has been said */
+};
+
+struct live *live_create(const struct live_config *config)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (live == NULL)
+		fatal("out of memory");
+	live->config = *config;
+	return live;
+}
+
+void live_destroy(struct live **live)
+{
+	if (*live == NULL)
+		return;
+	free(*live);
+	*live = NULL;
+}
+
+static struct session *session_find(struct live *live, int64_t generation)
+{
+	struct session *session;
+
+	HASH_FIND(hh, live->sessions, &generation, sizeof(generation), session);
+	return session;
+}
+
+/* --- sending ------------------------------------------------------------------------ */
+
+static void session_send(struct session *session, const struct text *frame)
+{
+	session->live->config.send(session->socket, text_bytes(frame));
+}
+
+/* Sends items as frames, each with a run of one kind. */
+static void session_send_items(struct session *session, struct arena *arena,
+			       const struct mailbox_item *items, size_t count)
+{
+	while (count > 0) {
+		struct text frame;
+		size_t taken;
+
+		text_init(&frame, arena, items[0].body.len + 128);
+		taken = items_frame_write(&frame, items, count);
+		session_send(session, &frame);
+		items += taken;
+		count -= taken;
+		metric_add(METRIC_envelopes_pushed_total, (int64_t)taken);
+	}
+}
+
+static void session_count(struct session *session, int64_t seq)
+{
+	session->unacked[session->n_unacked++] = seq;
+	session->cursor = seq;
+}
+
+static void session_say_empty(struct session *session)
+{
+	static const char frame[] = "{\"type\":\"queue_empty\"}";
+
+	if (session->greeted)
+		return;
+	session->greeted = true;
+	session->live->config.send(session->socket, bytes_of_text(frame));
+}
+
+/* --- reading the mailbox ------------------------------------------------------------ */
+
+static void session_pump(struct session *session);
+
+static void mailbox_read(struct message *message)
+{
+	struct op_mailbox_read *op = (struct op_mailbox_read *)message;
+	struct session *session = op->op.context;
+	struct arena *arena = op->op.arena;
+
+	session->reading = false;
+	if (session->socket == NULL) {
+		free(session);
+	} else if (op->op.err == ERR_UNAUTHORIZED) {
+		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED, "session ended");
+	} else if (op->op.err == ERR_OK) {
+		session_send_items(session, arena, op->items, op->count);
+		for (size_t i = 0; i < op->count; i++)
+			session_count(session, op->items[i].seq);
+		session->level = !op->more && !session->missed;
+		if (session->level)
+			session_say_empty(session);
+		else
+			session_pump(session);
+	} /* else the next tick tries again */
+	arena_destroy(&arena);
+}
+
+/* Reads on, if there may be something to read and room to send it. */
+static void session_pump(struct session *session)
+{
+	size_t room = LIVE_UNACKED_MAX - session->n_unacked;
+	struct arena *arena;
+	struct op_mailbox_read *op;
+
+	if (session->level || session->reading || room < ROOM_TO_READ ||
+	    session->live->config.queued(session->socket) > QUEUED_MAX)
+		return;
+	arena = arena_create();
+	op = arena_new(arena, struct op_mailbox_read);
+	op->op.kind = STORE_MAILBOX_READ;
+	op->op.arena = arena;
+	op->op.now_ms = clock_now_ms();
+	op->op.context = session;
+	op->op.message.reply_to = session->live->config.inbox;
+	op->op.message.returned = mailbox_read;
+	op->caller = session->caller;
+	op->after = session->cursor;
+	op->limit = room < READ_ITEMS_MAX ? room : READ_ITEMS_MAX;
+	op->max_bytes = READ_BYTES_MAX;
+	session->missed = false;
+	session->reading = store_post(session->live->config.store, &op->op);
+	if (!session->reading)
+		arena_destroy(&arena);
+}
+
+/* --- opening and closing ------------------------------------------------------------ */
+
+struct session *session_open(struct live *live, const struct caller *caller, void *socket)
+{
+	struct session *former = session_find(live, caller->generation);
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL)
+		fatal("out of memory");
+	if (former != NULL) {
+		HASH_DEL(live->sessions, former);
+		live->config.close(former->socket, CLOSE_DISPLACED, "connected elsewhere");
+	}
+	session->live = live;
+	session->caller = *caller;
+	session->socket = socket;
+	HASH_ADD(hh, live->sessions, caller.generation, sizeof(caller->generation), session);
+	session_pump(session);
+	return session;
+}
+
+void session_close(struct session **session_p)
+{
+	struct session *session = *session_p;
+
+	*session_p = NULL;
+	if (session_find(session->live, session->caller.generation) == session)
+		HASH_DEL(session->live->sessions, session);
+	session->socket = NULL;
+	if (!session->reading)
+		free(session);
+}
+
+const struct caller *session_caller(const struct session *session)
+{
+	return &session->caller;
+}
+
+void session_renew(struct session *session, const struct caller *caller)
+{
+	session->caller = *caller;
+}
+
+/* --- acknowledgements --------------------------------------------------------------- */
+
+static bool is_acked(const struct ack_request *ack, int64_t seq)
+{
+	if (ack->up_to > 0)
+		return seq <= ack->up_to;
+	for (size_t i = 0; i < ack->n_seqs; i++) {
+		if (ack->seqs[i] == seq)
+			return true;
+	}
+	return false;
+}
+
+void session_acked(struct session *session, const struct ack_request *ack)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < session->n_unacked; i++) {
+		if (!is_acked(ack, session->unacked[i]))
+			session->unacked[kept++] = session->unacked[i];
+	}
+	session->n_unacked = kept;
+	session_pump(session);
+}
+
+void session_drained(struct session *session)
+{
+	session_pump(session);
+}
+
+/* --- telling ------------------------------------------------------------------------ */
+
+static void tell_ephemeral(struct session *session, struct arena *arena,
+			   const struct mailbox_item *item)
+{
+	if (session->live->config.queued(session->socket) <= QUEUED_MAX)
+		session_send_items(session, arena, item, 1);
+}
+
+static void tell_delivery(struct live *live, struct arena *arena, const struct delivery *delivery)
+{
+	struct session *session = session_find(live, delivery->generation);
+	const struct mailbox_item *item = &delivery->item;
+
+	if (session == NULL)
+		return;
+	if (item->seq == 0) {
+		tell_ephemeral(session, arena, item);
+	} else if (session->level && session->n_unacked < LIVE_UNACKED_MAX &&
+		   live->config.queued(session->socket) <= QUEUED_MAX) {
+		if (item->seq <= session->cursor)
+			return; /* a read has been faster */
+		session_send_items(session, arena, item, 1);
+		session_count(session, item->seq);
+	} else {
+		session->level = false;
+		session->missed = true;
+		session_pump(session);
+	}
+}
+
+static void tell_hint(struct live *live, struct arena *arena, const struct list_hint *hint)
+{
+	struct session *session = session_find(live, hint->generation);
+	struct text frame;
+
+	if (session == NULL)
+		return;
+	text_init(&frame, arena, 128);
+	text_puts(&frame, "{\"type\":\"devices_changed\",\"address\":");
+	text_json_string(&frame, bytes_of_text(hint->address));
+	text_printf(&frame, ",\"list_version\":%lld}", (long long)hint->list_version);
+	session_send(session, &frame);
+}
+
+static void tell_low(struct live *live, struct arena *arena, const struct prekeys_low *low)
+{
+	struct session *session = session_find(live, low->generation);
+	struct text frame;
+
+	if (session == NULL)
+		return;
+	text_init(&frame, arena, 128);
+	text_printf(&frame,
+		    "{\"type\":\"prekeys_low\",\"one_time_prekeys\":%lld,\"pq_prekeys\":%lld}",
+		    (long long)low->one_time, (long long)low->pq);
+	session_send(session, &frame);
+}
+
+static void tell_end(struct live *live, const struct session_end *end)
+{
+	struct session *session = session_find(live, end->generation);
+
+	if (session != NULL)
+		live->config.close(session->socket, end->code, "session ended");
+}
+
+void live_tell(struct live *live, const struct effects *effects)
+{
+	struct arena *arena = arena_create();
+
+	for (const struct delivery *d = effects->deliveries; d != NULL; d = d->next)
+		tell_delivery(live, arena, d);
+	for (const struct list_hint *h = effects->list_hints; h != NULL; h = h->next)
+		tell_hint(live, arena, h);
+	for (const struct prekeys_low *l = effects->low; l != NULL; l = l->next)
+		tell_low(live, arena, l);
+	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
+		tell_end(live, e);
+	arena_destroy(&arena);
+}
+
+void live_tick(struct live *live, int64_t now_ms)
+{
+	struct session *session, *next;
+
+	HASH_ITER(hh, live->sessions, session, next) {
+		if (session->caller.expires_at_ms <= now_ms)
+			live->config.close(session->socket, CLOSE_UNAUTHORIZED, "token expired");
+		else
+			session_pump(session);
+	}
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sessions: order, flow control and displacement. The store is this file: operations are
+ * caught in store_post() and answered by hand.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "restante/live.h"
+
+#include "restante/clock.h"
+#include "restante/ops_messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SOCKETS 4
+
+static struct op_mailbox_read *asked; /* the read that is in the store */
+static bool store_is_full;
+static struct {
+	char sent[65536];
+	uint16_t closed;
+	size_t queued;
+} sockets[SOCKETS];
+
+bool store_post(struct store *store, struct store_op *op)
+{
+	(void)store;
+	assert_int_equal(op->kind, STORE_MAILBOX_READ);
+	if (store_is_full)
+		return false;
+	assert_null(asked);
+	asked = (struct op_mailbox_read *)op;
+	return true;
+}
+
+static void *socket_of(int i)
+{
+	return &sockets[i];
+}
+
+static int index_of(const void *socket)
+{
+	for (int i = 0; i < SOCKETS; i++) {
+		if (socket == &sockets[i])
+			return i;
+	}
+	return -1;
+}
+
+static void fake_send(void *socket, struct bytes text)
+{
+	char *sent = sockets[index_of(socket)].sent;
+	size_t len = strlen(sent);
+
+	snprintf(sent + len, sizeof(sockets[0].sent) - len, "%.*s\n", (int)text.len, text.data);
+}
+
+static size_t fake_queued(const void *socket)
+{
+	return sockets[index_of(socket)].queued;
+}
+
+static void fake_close(void *socket, uint16_t code, const char *reason)
+{
+	(void)reason;
+	sockets[index_of(socket)].closed = code;
+}
+
+static struct live *start(void **state)
+{
+	(void)state;
+	memset(sockets, 0, sizeof(sockets));
+	asked = NULL;
+	store_is_full = false;
+	return live_create(&(struct live_config){
+		.send = fake_send, .queued = fake_queued, .close = fake_close});
+}
+
+static struct session *connect_device(struct live *live, int socket, int64_t generation)
+{
+	struct caller caller = {.user = "bob",
+				.device_id = 1,
+				.generation = generation,
+				.expires_at_ms = clock_now_ms() + 60000};
+
+	return session_open(live, &caller, socket_of(socket));
+}
+
+static void item_set(struct mailbox_item *item, int64_t seq)
+{
+	item->seq = seq;
+	item->kind = ITEM_ENVELOPE;
+	item->body = bytes_of_text("{\"kind\":\"envelope\"}");
+}
+
+/* The store answers with count items from seq on. */
+static void answer(int64_t seq, size_t count, bool more)
+{
+	struct op_mailbox_read *op = asked;
+
+	assert_non_null(op);
+	asked = NULL;
+	op->items = arena_array(op->op.arena, struct mailbox_item, count + 1);
+	for (size_t i = 0; i < count; i++)
+		item_set(&op->items[i], seq + (int64_t)i);
+	op->count = count;
+	op->more = more;
+	op->op.message.returned(&op->op.message);
+}
+
+static void deliver(struct live *live, int64_t generation, int64_t seq)
+{
+	struct delivery delivery = {.generation = generation};
+
+	item_set(&delivery.item, seq);
+	live_tell(live, &(struct effects){.deliveries = &delivery});
+}
+
+static size_t count_of(int socket, const char *what)
+{
+	size_t n = 0;
+
+	for (const char *at = sockets[socket].sent; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+static void finish(struct live **live, struct session *session)
+{
+	session_close(&session);
+	if (asked != NULL)
+		answer(0, 0, false); /* comes back after the socket has gone */
+	live_destroy(live);
+}
+
+static void what_waits_is_sent_then_queue_empty_once(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	assert_int_equal(asked->after, 0);
+	answer(1, 2, true);
+	assert_int_equal(asked->after, 2);
+	assert_null(strstr(sockets[0].sent, "queue_empty"));
+	answer(3, 1, false);
+	assert_int_equal(count_of(0, "\"seq\":"), 3);
+	assert_int_equal(count_of(0, "queue_empty"), 1);
+	finish(&live, session);
+}
+
+static void level_session_gets_new_items_without_reading(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	answer(0, 0, false);
+	deliver(live, 7, 5);
+	deliver(live, 8, 6); /* another device */
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\":5"), 1);
+	assert_int_equal(count_of(0, "\"seq\":6"), 0);
+	finish(&live, session);
+}
+
+static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	deliver(live, 7, 2);
+	assert_int_equal(count_of(0, "\"seq\""), 0);
+	answer(1, 2, false); /* it was fast enough to see both */
+	assert_int_equal(asked->after, 2);
+	answer(0, 0, false);
+	deliver(live, 7, 3);
+	assert_int_equal(count_of(0, "\"seq\":2"), 1);
+	assert_true(strstr(sockets[0].sent, "\"seq\":2") < strstr(sockets[0].sent, "\"seq\":3"));
+	finish(&live, session);
+}
+
+static void no_more_than_the_limit_is_unacknowledged(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	int64_t seq = 1;
+
+	while (asked != NULL) {
+		size_t n = asked->limit;
+
+		answer(seq, n, true);
+		seq += (int64_t)n;
+	}
+	assert_int_equal(count_of(0, "\"seq\""), LIVE_UNACKED_MAX);
+	deliver(live, 7, seq);
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\""), LIVE_UNACKED_MAX);
+
+	session_acked(session, &(struct ack_request){.up_to = 10});
+	assert_null(asked); /* waits until a read is worth it */
+	session_acked(session, &(struct ack_request){.up_to = LIVE_UNACKED_MAX});
+	assert_int_equal(asked->after, LIVE_UNACKED_MAX);
+	finish(&live, session);
+}
+
+static void acknowledging_single_items_makes_room_too(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	int64_t seqs[LIVE_UNACKED_MAX];
+
+	answer(1, 128, true);
+	answer(129, 128, true);
+	for (int i = 0; i < LIVE_UNACKED_MAX; i++)
+		seqs[i] = i + 1;
+	session_acked(session, &(struct ack_request){.seqs = seqs, .n_seqs = LIVE_UNACKED_MAX});
+	assert_non_null(asked);
+	finish(&live, session);
+}
+
+static void second_socket_of_a_device_displaces_the_first(void **state)
+{
+	struct live *live = start(state);
+	struct session *first = connect_device(live, 0, 7);
+	struct session *second;
+
+	answer(0, 0, false);
+	second = connect_device(live, 1, 7);
+	answer(0, 0, false);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	assert_int_equal(sockets[1].closed, 0);
+	session_close(&first);
+	deliver(live, 7, 1);
+	assert_int_equal(count_of(0, "\"seq\""), 0);
+	assert_int_equal(count_of(1, "\"seq\""), 1);
+	finish(&live, second);
+}
+
+static void slow_socket_is_not_flooded_and_catches_up(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	answer(0, 0, false);
+	sockets[0].queued = (size_t)8 << 20;
+	deliver(live, 7, 1);
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\""), 0);
+	sockets[0].queued = 0;
+	session_drained(session);
+	answer(1, 1, false);
+	assert_int_equal(count_of(0, "\"seq\":1"), 1);
+	finish(&live, session);
+}
+
+static void full_store_is_asked_again_at_the_next_tick(void **state)
+{
+	struct live *live = start(state);
+	struct session *session;
+
+	store_is_full = true;
+	session = connect_device(live, 0, 7);
+	assert_null(asked);
+	store_is_full = false;
+	live_tick(live, clock_now_ms());
+	assert_non_null(asked);
+	finish(&live, session);
+}
+
+static void ended_and_expired_sessions_are_closed(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	struct session_end end = {.generation = 7, .code = CLOSE_REMOVED};
+
+	answer(0, 0, false);
+	live_tell(live, &(struct effects){.ended = &end});
+	assert_int_equal(sockets[0].closed, CLOSE_REMOVED);
+	live_tick(live, clock_now_ms() + 120000);
+	assert_int_equal(sockets[0].closed, CLOSE_UNAUTHORIZED);
+	finish(&live, session);
+}
+
+static void socket_that_goes_during_a_read_is_forgotten_after_it(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	finish(&live, session); /* the address sanitizer watches */
+	assert_int_equal(count_of(0, "{"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_waits_is_sent_then_queue_empty_once),
+		cmocka_unit_test(level_session_gets_new_items_without_reading),
+		cmocka_unit_test(item_that_arrives_during_a_read_is_sent_once_and_in_order),
+		cmocka_unit_test(no_more_than_the_limit_is_unacknowledged),
+		cmocka_unit_test(acknowledging_single_items_makes_room_too),
+		cmocka_unit_test(second_socket_of_a_device_displaces_the_first),
+		cmocka_unit_test(slow_socket_is_not_flooded_and_catches_up),
+		cmocka_unit_test(full_store_is_asked_again_at_the_next_tick),
+		cmocka_unit_test(ended_and_expired_sessions_are_closed),
+		cmocka_unit_test(socket_that_goes_during_a_read_is_forgotten_after_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
