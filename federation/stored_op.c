@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Posting operations and passing on their effects. Operations that failed unexpectedly
+ * have written nothing and are posted again, with what they hold: for the outboxes there is
+ * no giving up on the store.
+ */
+#include "stored_op.h"
+
+#include "restante/clock.h"
+#include "restante/log.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#define AGAIN_AFTER_MS (1 * SECONDS_MS)
+
+static void append(struct stored_op_list *list, struct stored_op *op)
+{
+	op->next = NULL;
+	if (list->last != NULL)
+		list->last->next = op;
+	else
+		list->first = op;
+	list->last = op;
+}
+
+static struct stored_op *take_first(struct stored_op_list *list)
+{
+	struct stored_op *op = list->first;
+
+	list->first = op->next;
+	if (list->first == NULL)
+		list->last = NULL;
+	op->next = NULL;
+	return op;
+}
+
+static void op_returned(struct message *message)
+{
+	struct stored_op *op = (struct stored_op *)(void *)message;
+
+	op->ops->in_store--;
+	if (op->op.err == ERR_STORE || op->op.err == ERR_BUSY) {
+		op->not_before_ms = clock_monotonic_ms() + AGAIN_AFTER_MS;
+		append(&op->ops->unposted, op);
+		return;
+	}
+	op->done(op);
+}
+
+struct stored_op *stored_op_create(struct stored_ops *ops, enum store_kind kind,
+				   struct arena *arena)
+{
+	struct stored_op *op = calloc(1, sizeof *op);
+
+	if (op == NULL)
+		fatal("out of memory");
+	op->ops = ops;
+	op->arena = arena != NULL ? arena : arena_create();
+	op->op.kind = kind;
+	op->op.arena = op->arena;
+	op->op.message.reply_to = ops->inbox;
+	op->op.message.returned = op_returned;
+	return op;
+}
+
+void stored_op_free(struct stored_op *op)
+{
+	arena_destroy(&op->arena);
+	free(op);
+}
+
+static bool try_post(struct stored_op *op)
+{
+	if (op->not_before_ms > clock_monotonic_ms())
+		return false;
+	op->op.now_ms = clock_now_ms();
+	op->op.err = ERR_OK;
+	/* Counted first: it may be back before store_post() is. */
+	op->ops->in_store++;
+	if (store_post(op->ops->store, &op->op))
+		return true;
+	op->ops->in_store--;
+	return false;
+}
+
+void stored_op_post(struct stored_op *op)
+{
+	if (op->ops->unposted.first != NULL || !try_post(op))
+		append(&op->ops->unposted, op);
+}
+
+static void post_unposted(struct stored_ops *ops)
+{
+	struct stored_op_list list = ops->unposted;
+
+	ops->unposted = (struct stored_op_list){0};
+	while (list.first != NULL) {
+		struct stored_op *op = take_first(&list);
+
+		if (!try_post(op))
+			append(&ops->unposted, op);
+	}
+}
+
+/* --- effects --------------------------------------------------------------------------- */
+
+static void effects_were_told(struct message *message)
+{
+	struct stored_op *op =
+		(struct stored_op *)(void *)((char *)message -
+					     offsetof(struct stored_op, told) -
+					     offsetof(struct effects_told, message));
+
+	op->ops->being_told--;
+	stored_op_free(op);
+}
+
+static bool is_empty(const struct effects *effects)
+{
+	return effects->deliveries == NULL && effects->outbound == NULL &&
+	       effects->ended == NULL && effects->list_hints == NULL && effects->low == NULL;
+}
+
+static void tell_untold(struct stored_ops *ops)
+{
+	while (ops->untold.first != NULL) {
+		struct stored_op *op = ops->untold.first;
+
+		/* What was told belongs to the net thread. */
+		(void)take_first(&ops->untold);
+		if (inbox_post(ops->effects_inbox, &op->told.message)) {
+			ops->being_told++;
+			continue;
+		}
+		op->next = ops->untold.first;
+		ops->untold.first = op;
+		if (ops->untold.last == NULL)
+			ops->untold.last = op;
+		return;
+	}
+}
+
+void stored_op_tell(struct stored_op *op, const struct effects *effects)
+{
+	if (is_empty(effects)) {
+		stored_op_free(op);
+		return;
+	}
+	op->told.effects = effects;
+	op->told.message.reply_to = op->ops->inbox;
+	op->told.message.returned = effects_were_told;
+	op->told.message.deliver = op->ops->effects_deliver;
+	append(&op->ops->untold, op);
+	tell_untold(op->ops);
+}
+
+void stored_ops_turn(struct stored_ops *ops)
+{
+	post_unposted(ops);
+	tell_untold(ops);
+}
+
+bool stored_ops_wait(const struct stored_ops *ops)
+{
+	return ops->unposted.first != NULL || ops->untold.first != NULL;
+}
+
+static void free_all(struct stored_op_list *list)
+{
+	while (list->first != NULL)
+		stored_op_free(take_first(list));
+}
+
+void stored_ops_clear(struct stored_ops *ops)
+{
+	free_all(&ops->unposted);
+	free_all(&ops->untold);
+}

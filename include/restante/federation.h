@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Federation: one thread with curl's multi interface and c-ares that finds other nodes,
+ * keeps what is trusted about them, sends the outboxes and makes calls to other nodes.
+ * Other threads talk to it through messages. Only functions that say so may be called
+ * from elsewhere.
+ */
+#ifndef RESTANTE_FEDERATION_H
+#define RESTANTE_FEDERATION_H
+
+#include "restante/config.h"
+#include "restante/document.h"
+#include "restante/effects.h"
+#include "restante/inbox.h"
+#include "restante/ops_federation.h"
+#include "restante/store.h"
+
+struct federation;
+
+struct federation_config {
+	const struct config *config;       /* outlives the thread */
+	const struct sign_key *keys;       /* live server keys; the first one signs */
+	size_t n_keys;
+	struct store *store;
+	/* Effects of operations that the federation thread made (send_results): the message of
+	 * `told` is posted here, whose deliver() the node has set; it comes back when applied. */
+	struct inbox *effects_inbox;
+	void (*effects_deliver)(struct message *message, void *receiver);
+};
+
+/* Message in which federation hands effects to the net thread. */
+struct effects_told {
+	struct message message;
+	const struct effects *effects;
+};
+
+enum err federation_start(const struct federation_config *config,
+			  struct federation **federation_out) MUST_CHECK;
+/* Stops sending, waits for what is in flight up to a few seconds, joins. The store must
+ * still be open; messages posted by others come back with ERR_BUSY. */
+void federation_stop(struct federation **federation);
+
+/* --- from any thread ------------------------------------------------------------------ */
+
+/* Items that have been committed to outboxes, or ephemeral ones. Copies them. Never fails:
+ * what it has no room for is read from the store later (ephemeral items are dropped). */
+void federation_submit(struct federation *federation, const struct outbound *items);
+
+/* A valid signed request has come from this domain: it is up. Cheap; may be ignored. */
+void federation_heard(struct federation *federation, const char *domain);
+
+/* Which key does a domain have under this kid? From the cache, else by discovery. */
+struct peer_query {
+	struct message message;
+	char domain[DOMAIN_SIZE];
+	char kid[33];
+	/* out: ERR_OK, ERR_SIG_KEY_UNKNOWN, ERR_KEY_CONFLICT, ERR_PEER_UNREACHABLE,
+	 * ERR_PEER_INVALID, ERR_PEER_TIMEOUT, ERR_BUSY */
+	enum err err;
+	uint8_t public_key[32];
+};
+bool federation_query(struct federation *federation, struct peer_query *query) MUST_CHECK;
+
+/* A signed call to another node with a short deadline (8 s), not repeated. */
+enum remote_path { REMOTE_CLAIM, REMOTE_DEVICE_LIST };
+
+struct remote_call {
+	struct message message;
+	struct arena *arena;
+	char domain[DOMAIN_SIZE];
+	enum remote_path path;
+	struct bytes body;
+	/* out: ERR_OK: a signed answer, whatever its status. Else ERR_PEER_UNREACHABLE,
+	 * ERR_PEER_INVALID, ERR_PEER_TIMEOUT, ERR_KEY_CONFLICT, ERR_FEDERATION_DENIED, ERR_BUSY */
+	enum err err;
+	int status;
+	struct bytes answer;         /* in the arena */
+};
+bool federation_call(struct federation *federation, struct remote_call *call) MUST_CHECK;
+
+/* May this node talk with that one (mode, allow, deny)? Pure, any thread. */
+bool federation_allows(const struct config *config, const char *domain);
+
+/* This node's own document, built from configuration and keys. Pure. `previous` and
+ * `revision` go on from the file data_dir/document.json, which is rewritten. */
+enum err federation_own_document(const struct config *config, const struct sign_key *keys,
+				 size_t n_keys, const uint8_t *root_public_key,
+				 int64_t now_ms, struct arena *arena,
+				 struct server_document *document_out, struct bytes *wrapper_out) MUST_CHECK;
+
+#endif
