@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests of other nodes (docs/protocol.md sections 4.4 to 4.7). The checks come in the
+ * order of the protocol's table; the first that fails ends the request. Answers are signed
+ * from the moment on that the request's own signature has verified. Net thread.
+ *
+ *   inbound_begin --> (federation: which key?) --> inbound_key_found --> handler --> store
+ */
+#include "handlers.h"
+#include "handler.h"
+
+#include "restante/clock.h"
+#include "restante/crypto.h"
+#include "restante/log.h"
+#include "restante/metrics.h"
+#include "restante/ops_federation.h"
+#include "restante/ops_keys.h"
+
+#define SUBSCRIPTION_MS (30 * DAYS_MS)
+
+struct inbound {
+	struct peer_query query;         /* first: it comes back as a message */
+	struct request *request;
+	struct s2s_params params;
+	struct s2s_target target;
+	bool verified;
+	void (*accepted)(struct request *request); /* all checks passed */
+};
+
+/* --- answering ---------------------------------------------------------------------- */
+
+static const char *copy(struct request *request, struct bytes bytes)
+{
+	return arena_text(request->arena, bytes);
+}
+
+/* Signed, once there is somebody to sign for. */
+static void inbound_reply(struct request *request, int status, struct bytes body)
+{
+	struct node *node = request_node(request);
+	const struct inbound *inbound = request->job;
+	struct s2s_headers signature;
+
+	if (!inbound->verified) {
+		request_reply(request, status, body);
+		return;
+	}
+	s2s_response_sign(request->arena, &node->keys.live[0], node->config->node_domain,
+			  &inbound->target, inbound->params.nonce, status, body, clock_now_ms(),
+			  &signature);
+	struct header headers[] = {
+		{"content-digest", signature.content_digest},
+		{"signature-input", signature.signature_input},
+		{"signature", signature.signature},
+		{"retry-after", "5"},
+	};
+	request_reply_with(request, status, "application/json", body, headers,
+			   status == 429 || status == 503 ? 4 : 3);
+}
+
+static void inbound_refuse_with(struct request *request, enum err err, const char *field,
+				struct bytes details)
+{
+	const struct inbound *inbound = request->job;
+	struct text body;
+
+	metric_inc(inbound_refused_total);
+	log_info(inbound_refused, "origin=%s code=%s source=%s",
+		 inbound->params.origin[0] != '\0' ? inbound->params.origin : "-", err_code(err),
+		 request->source);
+	text_init(&body, request->arena, 256);
+	text_printf(&body,
+		    "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":", err_code(err));
+	text_json_string(&body, bytes_of_text(field != NULL ? field : "refused"));
+	text_puts(&body, ",\"details\":");
+	text_add(&body, details);
+	text_puts(&body, "}}");
+	inbound_reply(request, err_status(err), text_bytes(&body));
+}
+
+static void inbound_refuse(struct request *request, enum err err, const char *field)
+{
+	inbound_refuse_with(request, err, field, bytes_of_text("{}"));
+}
+
+/* --- the checks --------------------------------------------------------------------- */
+
+static enum err inbound_check_head(struct request *request, struct inbound *inbound)
+{
+	struct node *node = request_node(request);
+	const char *domain = node->config->node_domain;
+	enum err err = s2s_request_parse(request->content_digest, request->signature_input,
+					 request->signature, &inbound->params);
+
+	if (err != ERR_OK)
+		return err;
+	if (request->query.len > 0)
+		return ERR_SIG_FORMAT;
+	if (!federation_allows(node->config, inbound->params.origin))
+		return ERR_FEDERATION_DENIED;
+	if (!bytes_equal(request->destination, bytes_of_text(domain)))
+		return ERR_SIG_DESTINATION;
+	return s2s_clock_check(&inbound->params, clock_now_ms());
+}
+
+static enum err inbound_check_signature(struct request *request, struct inbound *inbound)
+{
+	struct node *node = request_node(request);
+	enum err err = inbound->query.err;
+
+	if (err == ERR_OK)
+		err = s2s_request_verify(&inbound->params, &inbound->target,
+					 inbound->query.public_key);
+	if (err != ERR_OK)
+		return err;
+	inbound->verified = true;
+	err = nonces_add(node->nonces, inbound->params.origin, inbound->params.nonce,
+			 clock_now_ms());
+	if (err == ERR_OK)
+		err = s2s_digest_check(request->content_digest, request->body);
+	return err;
+}
+
+static void inbound_key_found(struct message *message)
+{
+	struct inbound *inbound = (struct inbound *)message;
+	struct request *request = inbound->request;
+	struct node *node = request_node(request);
+	enum err err = inbound_check_signature(request, inbound);
+
+	if (err != ERR_OK) {
+		inbound_refuse(request, err, NULL);
+		return;
+	}
+	origin_know(node, inbound->params.origin);
+	federation_heard(node->federation, inbound->params.origin);
+	if (limit_take(node, LIMIT_ORIGIN, bytes_of_text(inbound->params.origin)) > 0)
+		inbound_refuse(request, ERR_RATE_LIMITED, NULL);
+	else
+		inbound->accepted(request);
+}
+
+static void inbound_begin(struct request *request, void (*accepted)(struct request *request))
+{
+	struct node *node = request_node(request);
+	struct inbound *inbound = arena_new(request->arena, struct inbound);
+	enum err err;
+
+	request->job = inbound;
+	inbound->request = request;
+	inbound->accepted = accepted;
+	err = inbound_check_head(request, inbound);
+	if (err == ERR_SIG_CLOCK) {
+		inbound_refuse_with(request, err, NULL,
+				    bytes_of_text(arena_printf(request->arena,
+							       "{\"server_time\":%lld}",
+							       (long long)clock_now_ms())));
+		return;
+	}
+	if (err == ERR_OK && !origin_is_known(node, inbound->params.origin) &&
+	    limit_take(node, LIMIT_UNKNOWN_ORIGIN, bytes_of_text(request->source)) > 0)
+		err = ERR_RATE_LIMITED;
+	if (err != ERR_OK) {
+		inbound_refuse(request, err, NULL);
+		return;
+	}
+	inbound->target.authority = node->authority;
+	inbound->target.path = copy(request, request->path);
+	inbound->target.destination = node->config->node_domain;
+	inbound->target.content_digest = request->content_digest;
+	memcpy(inbound->query.domain, inbound->params.origin, sizeof(inbound->query.domain));
+	memcpy(inbound->query.kid, inbound->params.kid, sizeof(inbound->query.kid));
+	inbound->query.message.reply_to = node->inbox;
+	inbound->query.message.returned = inbound_key_found;
+	if (!federation_query(node->federation, &inbound->query))
+		inbound_refuse(request, ERR_BUSY, NULL);
+}
+
+static const char *inbound_origin(const struct request *request)
+{
+	const struct inbound *inbound = request->job;
+
+	return inbound->params.origin;
+}
+
+/* --- transactions ------------------------------------------------------------------- */
+
+static void transaction_stored(struct message *message)
+{
+	struct op_transaction *op = (struct op_transaction *)message;
+	struct request *request = op->op.context;
+	struct node *node = request_node(request);
+
+	if (op->op.err != ERR_OK) {
+		if (op->op.err == ERR_STREAM_RESET) {
+			metric_inc(stream_resets_total);
+			log_warn(stream_reset, "origin=%s seq=%lld", op->origin,
+				 (long long)op->transaction->seq);
+		}
+		inbound_refuse(request, op->op.err, NULL);
+		return;
+	}
+	metric_inc(transactions_received_total);
+	log_debug(inbound, "origin=%s items=%zu replay=%d", op->origin, op->transaction->n_items,
+		  op->replay);
+	node_tell(node, &op->effects);
+	inbound_reply(request, 200, op->answer);
+}
+
+/* A receipt counts only with the token that this node made for it. */
+static void check_receipts(struct node *node, const struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->n_items; i++) {
+		struct fed_item *item = &transaction->items[i];
+
+		if (item->kind == FED_RECEIPT && !item->bad)
+			item->bad = !receipt_token_check(node, item->token, item->message.id,
+							 item->to.text, item->from.text,
+							 &item->generation);
+	}
+}
+
+static void transaction_accepted(struct request *request)
+{
+	struct node *node = request_node(request);
+	struct transaction *transaction = arena_new(request->arena, struct transaction);
+	struct op_transaction *op =
+		ask(request, TRANSACTION, struct op_transaction, transaction_stored);
+	struct problem problem = {0};
+	enum err err = transaction_decode(request->arena, request->body, inbound_origin(request),
+					  (size_t)node->config->limits_content, transaction,
+					  &problem);
+
+	if (err != ERR_OK) {
+		inbound_refuse(request, err, problem.field);
+		return;
+	}
+	check_receipts(node, transaction);
+	op->origin = inbound_origin(request);
+	op->transaction = transaction;
+	crypto_sha256(request->body, op->digest);
+	if (!store_post(node->store, &op->op))
+		inbound_refuse(request, ERR_BUSY, NULL);
+}
+
+void inbound_transaction(struct request *request)
+{
+	inbound_begin(request, transaction_accepted);
+}
+
+/* --- claims ------------------------------------------------------------------------- */
+
+static void inbound_claimed(struct message *message)
+{
+	struct op_claim *op = (struct op_claim *)message;
+	struct request *request = op->op.context;
+
+	if (op->op.err != ERR_OK) {
+		inbound_refuse(request, op->op.err, NULL);
+		return;
+	}
+	node_tell(request_node(request), &op->effects);
+	inbound_reply(request, 200, op->answer);
+}
+
+/* Is the requester a user of the origin, and does it not ask too often? */
+static enum err requester_check(struct request *request, const struct address *requester,
+				enum limit limit, const struct address *address)
+{
+	const char *key = arena_printf(request->arena, "%s\n%s", requester->text, address->text);
+
+	if (strcmp(requester->domain, inbound_origin(request)) != 0)
+		return ERR_FORBIDDEN;
+	if (limit_take(request_node(request), limit, bytes_of_text(key)) > 0)
+		return ERR_RATE_LIMITED;
+	return ERR_OK;
+}
+
+static void claim_accepted(struct request *request)
+{
+	struct claim_request *claim = arena_new(request->arena, struct claim_request);
+	struct op_claim *op = ask(request, CLAIM, struct op_claim, inbound_claimed);
+	struct problem problem = {0};
+	enum err err = claim_decode(request->arena, request->body, true, claim, &problem);
+
+	if (err == ERR_OK)
+		err = requester_check(request, &claim->requester, LIMIT_CLAIM, &claim->address);
+	if (err != ERR_OK) {
+		inbound_refuse(request, err, problem.field);
+		return;
+	}
+	op->claimer = inbound_origin(request);
+	op->claim = claim;
+	if (!store_post(request_node(request)->store, &op->op))
+		inbound_refuse(request, ERR_BUSY, NULL);
+}
+
+void inbound_claim(struct request *request)
+{
+	inbound_begin(request, claim_accepted);
+}
+
+/* --- device lists ------------------------------------------------------------------- */
+
+static void inbound_subscribed(struct message *message)
+{
+	struct op_device_subscribe *op = (struct op_device_subscribe *)message;
+	struct request *request = op->op.context;
+
+	if (op->op.err != ERR_OK)
+		inbound_refuse(request, op->op.err, NULL);
+	else
+		inbound_reply(request, 200, device_list_encode(request->arena, &op->list));
+}
+
+static void device_list_accepted(struct request *request)
+{
+	struct op_device_subscribe *op =
+		ask(request, DEVICE_SUBSCRIBE, struct op_device_subscribe, inbound_subscribed);
+	struct list_request in;
+	struct problem problem = {0};
+	enum err err = list_request_decode(request->body, &in, &problem);
+
+	if (err == ERR_OK)
+		err = requester_check(request, &in.requester, LIMIT_LISTS, &in.address);
+	if (err != ERR_OK) {
+		inbound_refuse(request, err, problem.field);
+		return;
+	}
+	op->origin = inbound_origin(request);
+	op->requester = in.requester;
+	op->address = in.address;
+	op->until_ms = op->op.now_ms + SUBSCRIPTION_MS;
+	if (!store_post(request_node(request)->store, &op->op))
+		inbound_refuse(request, ERR_BUSY, NULL);
+}
+
+void inbound_device_list(struct request *request)
+{
+	inbound_begin(request, device_list_accepted);
+}
