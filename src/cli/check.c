@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * restante check: everything that can be found wrong before serving. Changes nothing.
+ */
+#include "cli.h"
+
+#include "restante/node.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* One line for each thing that was looked at; true where it is good. */
+static bool report(const char *what, bool good, const char *detail)
+{
+	printf("%-14s %s%s%s\n", what, good ? "ok" : "WRONG", detail[0] != '\0' ? ": " : "", detail);
+	return good;
+}
+
+static bool check_file(const char *what, const char *path)
+{
+	if (path[0] == '\0')
+		return report(what, true, "none; plain HTTP for a proxy in front");
+	return report(what, access(path, R_OK) == 0, path);
+}
+
+static bool check_keys(const struct config *config)
+{
+	struct node_keys keys;
+	enum err err = node_keys_load(config->node_data_dir, &keys);
+	bool good = err == ERR_OK;
+
+	good = report("server keys", good, good ? keys.live[0].kid : err_code(err));
+	if (good)
+		report("root key", true,
+		       keys.has_root ? "known" : "none; a leaked key cannot be revoked at once");
+	node_keys_wipe(&keys);
+	return good;
+}
+
+static bool check_store(const struct config *config, struct arena *arena)
+{
+	struct store_config store;
+	struct text problems;
+	enum err err;
+
+	node_store_config(config, &store);
+	text_init(&problems, arena, 256);
+	err = store_check(&store, &problems);
+	if (err != ERR_OK && problems.len == 0)
+		text_puts(&problems, err_code(err));
+	return report("database", err == ERR_OK, problems.data);
+}
+
+int cli_check(const struct options *options)
+{
+	struct config config;
+	struct arena *arena;
+	bool good;
+
+	if (!cli_config(options, &config))
+		return 1;
+	arena = arena_create();
+	good = report("configuration", true, config.path);
+	good &= check_file("certificate", config.listen_certificate);
+	good &= check_file("private key", config.listen_key);
+	if (config.federation_ca_file[0] != '\0')
+		good &= check_file("authorities", config.federation_ca_file);
+	good &= check_keys(&config);
+	good &= check_store(&config, arena);
+	arena_destroy(&arena);
+	config_free(&config);
+	return good ? 0 : 1;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The commands of the program. Each returns the exit status: 0 good, 1 it failed, 2 the
+ * words were wrong.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include "restante/config.h"
+
+#define DEFAULT_CONFIG "restante.yaml"
+
+struct options {
+	const char *config;
+	const char *domain;
+	const char *dir;
+	const char *days;
+};
+
+int cli_init(const struct options *options);
+int cli_serve(const struct options *options);
+int cli_check(const struct options *options);
+int cli_dns(const struct options *options);
+int cli_invite(const struct options *options);
+
+/* Loads the configuration or prints what is wrong with it to stderr. */
+bool cli_config(const struct options *options, struct config *config_out);
+
+#endif

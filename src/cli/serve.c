@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * restante serve: the daemon. SIGTERM and SIGINT end it in order, SIGHUP reads the TLS
+ * certificate anew.
+ */
+#include "cli.h"
+
+#include "restante/log.h"
+#include "restante/node.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+static struct node *running; /* for the signal handlers */
+
+static void on_stop(int signal)
+{
+	(void)signal;
+	node_stop(running);
+}
+
+static void on_reload(int signal)
+{
+	(void)signal;
+	node_reload(running);
+}
+
+static void handle_signals(void)
+{
+	struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+	struct sigaction reload = {.sa_handler = on_reload, .sa_flags = SA_RESTART};
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGHUP, &reload, NULL);
+}
+
+/* As many files as connections need, as far as the system lets us. */
+static void raise_file_limit(int64_t connections)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)connections + 256;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		log_warn(config, "open_files=%llu wanted=%llu", (unsigned long long)limit.rlim_cur,
+			 (unsigned long long)wanted);
+}
+
+int cli_serve(const struct options *options)
+{
+	struct config config;
+	enum err err;
+
+	if (!cli_config(options, &config))
+		return 1;
+	log_thread_name("net");
+	signal(SIGPIPE, SIG_IGN);
+	raise_file_limit(config.listen_max_connections);
+	err = node_create(&config, &running);
+	if (err == ERR_OK) {
+		handle_signals();
+		node_run(running);
+		node_destroy(&running);
+	} else {
+		log_error(stopped, "reason=%s", err_code(err));
+	}
+	config_free(&config);
+	return err == ERR_OK ? 0 : 1;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * restante: the daemon and the tool. Finds the command and hands over to its file in cli/.
+ */
+#include "cli/cli.h"
+
+#include "restante/crypto.h"
+#include "restante/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct options *options);
+	const char *help;
+} commands[] = {
+	{"init", cli_init, "write a configuration and keys: --domain DOMAIN [--dir DIR]"},
+	{"serve", cli_serve, "run the node"},
+	{"check", cli_check, "check configuration, database and keys, and say what is wrong"},
+	{"dns", cli_dns, "print the DNS records to publish"},
+	{"invite", cli_invite, "print a token with which one account can be registered"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	fprintf(out, "restante %s: a federated relay node for end-to-end encrypted messaging\n\n"
+		     "usage: restante COMMAND [--config FILE] [options]\n\n",
+		RESTANTE_VERSION);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\n--config is " DEFAULT_CONFIG " unless given.\n");
+}
+
+/* `--name value` pairs; false for anything else. */
+static bool options_parse(int n, char **words, struct options *options)
+{
+	for (int i = 0; i < n; i += 2) {
+		const char **target = strcmp(words[i], "--config") == 0   ? &options->config
+				      : strcmp(words[i], "--domain") == 0 ? &options->domain
+				      : strcmp(words[i], "--dir") == 0	  ? &options->dir
+				      : strcmp(words[i], "--days") == 0	  ? &options->days
+									  : NULL;
+
+		if (target == NULL || i + 1 == n) {
+			fprintf(stderr, "restante: %s: unknown option, or no value\n", words[i]);
+			return false;
+		}
+		*target = words[i + 1];
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.config = DEFAULT_CONFIG};
+
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+		printf("restante %s\n", RESTANTE_VERSION);
+		return 0;
+	}
+	log_thread_name("main");
+	crypto_init();
+	for (size_t i = 0; argc >= 2 && i < N_COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		if (!options_parse(argc - 2, argv + 2, &options))
+			return 2;
+		return commands[i].run(&options);
+	}
+	usage(stderr);
+	return 2;
+}
