@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+#
+# The Debian 12 packages of Restante, by what they are needed for. Read by ./dev and by
+# whatever else installs them, so that they are listed once. Bash arrays.
+# shellcheck shell=bash disable=SC2034
+
+BUILD_PACKAGES=(
+    build-essential cmake ninja-build pkg-config
+    libwebsockets-dev libwebsockets-evlib-uv libuv1-dev
+    libcurl4-openssl-dev libc-ares-dev libssl-dev
+    libpq-dev libsqlite3-dev
+    libjansson-dev libyaml-dev libjwt-dev libsodium-dev uthash-dev
+)
+
+# ./dev run: the lab's certificate authority, its name server and the demo's client.
+LAB_PACKAGES=(
+    openssl dnsmasq-base ca-certificates
+    python3 python3-nacl python3-websocket
+)
+
+TEST_PACKAGES=(
+    libcmocka-dev clang libclang-rt-14-dev
+    python3-pytest python3-cryptography
+)
+
+CHECK_PACKAGES=(clang clang-format clang-tidy libcmocka-dev python3)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""What the scenarios share: labs with nodes in them, and real Signal clients.
+
+    def test_something(nodes, signal):
+        a, b = nodes
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
+
+from lab import Lab  # noqa: E402
+from signal_client import SignalProcess  # noqa: E402
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """An empty lab: add nodes and start it. Its folder stays, as pytest's folders do."""
+    with Lab(folder=tmp_path / "lab", keep=True) as lab:
+        yield lab
+
+
+@pytest.fixture
+def nodes(lab):
+    """Two nodes that serve, a.test and b.test."""
+    pair = lab.add_node("a.test"), lab.add_node("b.test")
+    lab.start()
+    return pair
+
+
+@pytest.fixture(scope="session")
+def signal():
+    with SignalProcess() as process:
+        yield process
