@@ -9,7 +9,6 @@
 #include "restante/node.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 
 static struct node *running; /* for the signal handlers */
 
@@ -35,20 +34,6 @@ static void handle_signals(void)
 	sigaction(SIGHUP, &reload, NULL);
 }
 
-/* As many files as connections need, as far as the system lets us. */
-static void raise_file_limit(int64_t connections)
-{
-	struct rlimit limit;
-	rlim_t wanted = (rlim_t)connections + 256;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-		log_warn(config, "open_files=%llu wanted=%llu", (unsigned long long)limit.rlim_cur,
-			 (unsigned long long)wanted);
-}
-
 int cli_serve(const struct options *options)
 {
 	struct config config;
@@ -58,7 +43,6 @@ int cli_serve(const struct options *options)
 		return 1;
 	log_thread_name("net");
 	signal(SIGPIPE, SIG_IGN);
-	raise_file_limit(config.listen_max_connections);
 	err = node_create(&config, &running);
 	if (err == ERR_OK) {
 		handle_signals();
