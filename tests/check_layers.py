@@ -93,7 +93,7 @@ def module_of_file(path):
         return module_of_header(parts[-1])
     if parts[0] == "federation":
         return "federation"
-    return parts[1] if len(parts) > 2 else "main"
+    return parts[1] if len(parts) > 2 and parts[1] != "cli" else "main"
 
 
 def folders_of_library(header):

@@ -20,12 +20,15 @@ struct socket;
 /* What the node does with sockets. All calls come on the net thread. */
 struct socket_handlers {
 	/* A client asks for an upgrade; the request is not to be answered, only looked at.
-	 * *context_out becomes the socket's context. An error refuses the upgrade. */
+	 * *context_out becomes the socket's context; frames may be sent already. What the
+	 * request shows lives as long as the socket, the request itself only for this
+	 * call. An error refuses the upgrade, and closed() is not called. */
 	enum err (*open)(struct socket *socket, struct request *request, void **context_out);
-	/* One whole text frame; the bytes live for this call. */
+	/* One whole text frame; the bytes live for this call. Not after socket_close(). */
 	void (*frame)(struct socket *socket, void *context, struct bytes text);
 	/* The pipe is free and nothing is queued any more. */
 	void (*drained)(struct socket *socket, void *context);
+	/* The last call: the socket is gone afterwards. */
 	void (*closed)(struct socket *socket, void *context);
 };
 
@@ -38,6 +41,8 @@ struct server_config {
 	bool trust_forwarded_for;  /* behind a proxy: the last X-Forwarded-For is the source */
 	size_t max_connections;
 	size_t socket_frame_max;   /* bytes of one incoming WebSocket message */
+	/* For a whole request; a head has that or 10 s, a reply has it for each piece that
+	 * the client takes, and an idle connection is kept for twice that. */
 	int64_t request_timeout_ms;
 	int64_t socket_idle_ms;    /* ping after this, close after twice this */
 	const struct route *routes;
@@ -45,13 +50,15 @@ struct server_config {
 	struct socket_handlers sockets;
 	/* Fills request->caller, or says why not. */
 	enum err (*authorize)(struct request *request);
-	/* About once a second. */
+	/* About once a second; now_ms is clock_now_ms(). */
 	void (*tick)(void *context, int64_t now_ms);
 	void *context;
 };
 
 /* Opens the listening socket; the configuration must outlive the server. */
 enum err server_create(const struct server_config *config, struct server **server_out) MUST_CHECK;
+/* Dispatches what is left in the inbox. To be called when server_run() has returned and
+ * no other thread posts to the inbox or returns to it any more. */
 void server_destroy(struct server **server);
 
 /* The inbox of the net thread: where store operations and others come back to.
@@ -71,7 +78,8 @@ int server_port(const struct server *server); /* the port really bound, for port
  * a socket that holds more than 8 MiB is closed. */
 void socket_send(struct socket *socket, struct bytes text);
 size_t socket_queued(const struct socket *socket); /* bytes not yet given to the kernel */
-/* Sends what is queued, then closes with this code (docs/protocol.md, "Close codes"). */
+/* Sends what is queued, then closes with this code (docs/protocol.md, "Close codes").
+ * closed() follows, later. Calls on a socket that is closing do nothing. */
 void socket_close(struct socket *socket, uint16_t code, const char *reason);
 /* Stops or goes on reading from the client: for when the store is busy. */
 void socket_pause(struct socket *socket, bool pause);

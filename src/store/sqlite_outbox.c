@@ -241,10 +241,12 @@ enum err sqlite_outbox_remove(struct sqlite *sqlite, struct destination_entry *e
 	err = range_delete(sqlite, entry, up_to);
 	if (err == ERR_OK)
 		err = acked_advance(sqlite, entry, up_to);
+	if (err != ERR_OK)
+		return err;
 	entry->items -= items;
 	entry->bytes -= bytes;
 	metric_add(METRIC_outbox_items, -items);
-	return err;
+	return ERR_OK;
 }
 
 /* It gets a new time, for it is to be sent. */

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Nonces are known for as long as a request with them would be accepted, and cannot be piled
+ * up without end.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "restante/clock.h"
+#include "restante/crypto.h"
+#include "restante/signature.h"
+
+#include <stdio.h>
+
+#define START_MS INT64_C(1767225600000)
+#define KEPT_MS	 (S2S_NONCE_KEPT_S * SECONDS_MS)
+#define NONCE	 "AAECAwQFBgcICQoLDA0ODw"
+
+static void number(size_t i, char nonce_out[S2S_NONCE_SIZE])
+{
+	snprintf(nonce_out, S2S_NONCE_SIZE, "%022zu", i);
+}
+
+static void a_nonce_is_good_once_for_each_origin(void **state)
+{
+	struct nonces *nonces = nonces_create(10);
+
+	(void)state;
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS), ERR_OK);
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS), ERR_SIG_REPLAY);
+	assert_int_equal(nonces_add(nonces, "b.example", NONCE, START_MS), ERR_OK);
+	nonces_destroy(&nonces);
+	assert_null(nonces);
+	nonces_destroy(&nonces);
+}
+
+/* Wherever in a generation it was seen. */
+static void a_nonce_is_kept_long_enough(void **state)
+{
+	(void)state;
+	for (int64_t at = 0; at < KEPT_MS; at += 33 * SECONDS_MS) {
+		struct nonces *nonces = nonces_create(1000);
+		char filler[S2S_NONCE_SIZE];
+
+		assert_int_equal(nonces_add(nonces, "x.example", NONCE, START_MS), ERR_OK);
+		assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS + at), ERR_OK);
+		for (int64_t later = 0; later <= KEPT_MS; later += 60 * SECONDS_MS) {
+			number((size_t)later, filler);
+			assert_int_equal(
+				nonces_add(nonces, "a.example", filler, START_MS + at + later),
+				ERR_OK);
+			assert_int_equal(
+				nonces_add(nonces, "a.example", NONCE, START_MS + at + later),
+				ERR_SIG_REPLAY);
+		}
+		assert_int_equal(
+			nonces_add(nonces, "a.example", NONCE, START_MS + at + KEPT_MS),
+			ERR_SIG_REPLAY);
+		nonces_destroy(&nonces);
+	}
+}
+
+static void a_nonce_is_forgotten_in_the_end(void **state)
+{
+	struct nonces *nonces = nonces_create(1);
+
+	(void)state;
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS), ERR_OK);
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS + 2 * KEPT_MS),
+			 ERR_OK);
+	nonces_destroy(&nonces);
+}
+
+static void an_origin_has_so_much_room_and_others_theirs(void **state)
+{
+	struct nonces *nonces = nonces_create(100);
+	char nonce[S2S_NONCE_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < 100; i++) {
+		number(i, nonce);
+		/* The second half falls into the next generation. */
+		assert_int_equal(nonces_add(nonces, "a.example", nonce,
+					    START_MS + (i < 50 ? 0 : KEPT_MS)),
+				 ERR_OK);
+	}
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS + KEPT_MS),
+			 ERR_RATE_LIMITED);
+	assert_int_equal(nonces_add(nonces, "a.example", nonce, START_MS + KEPT_MS),
+			 ERR_SIG_REPLAY);
+	assert_int_equal(nonces_add(nonces, "b.example", NONCE, START_MS + KEPT_MS), ERR_OK);
+	/* With the first generation gone there is room again. */
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS + 2 * KEPT_MS),
+			 ERR_OK);
+	nonces_destroy(&nonces);
+}
+
+static void a_clock_set_back_forgets_nothing(void **state)
+{
+	struct nonces *nonces = nonces_create(10);
+	const int64_t back_ms = START_MS - HOURS_MS;
+
+	(void)state;
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, START_MS), ERR_OK);
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, back_ms), ERR_SIG_REPLAY);
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, back_ms + KEPT_MS),
+			 ERR_SIG_REPLAY);
+	assert_int_equal(nonces_add(nonces, "a.example", NONCE, back_ms + 2 * KEPT_MS), ERR_OK);
+	nonces_destroy(&nonces);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_nonce_is_good_once_for_each_origin),
+		cmocka_unit_test(a_nonce_is_kept_long_enough),
+		cmocka_unit_test(a_nonce_is_forgotten_in_the_end),
+		cmocka_unit_test(an_origin_has_so_much_room_and_others_theirs),
+		cmocka_unit_test(a_clock_set_back_forgets_nothing),
+	};
+
+	crypto_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
