@@ -40,6 +40,9 @@ struct live *live_create(const struct live_config *config);
 /* Every session must be closed, and every operation back. */
 void live_destroy(struct live **live);
 
+/* The store is about to close: nothing is read any more. */
+void live_stop(struct live *live);
+
 /* Begins to send. A session that the device already has is displaced. */
 struct session *session_open(struct live *live, const struct caller *caller, void *socket);
 /* The socket is gone or about to close. */

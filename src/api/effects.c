@@ -8,7 +8,7 @@
 void node_tell(struct node *node, const struct effects *effects)
 {
 	live_tell(node->live, effects);
-	if (effects->outbound != NULL)
+	if (effects->outbound != NULL && node->federation != NULL)
 		federation_submit(node->federation, effects->outbound);
 }
 

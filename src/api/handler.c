@@ -24,7 +24,7 @@ void *request_op(struct request *request, enum store_kind kind, size_t size,
 
 void request_post(struct request *request, struct store_op *op)
 {
-	if (!store_post(request_node(request)->store, op))
+	if (!node_post(request_node(request), op))
 		request_fail(request, ERR_BUSY, NULL, NULL);
 }
 

@@ -133,7 +133,8 @@ static void inbound_key_found(struct message *message)
 		return;
 	}
 	origin_know(node, inbound->params.origin);
-	federation_heard(node->federation, inbound->params.origin);
+	if (node->federation != NULL)
+		federation_heard(node->federation, inbound->params.origin);
 	if (limit_take(node, LIMIT_ORIGIN, bytes_of_text(inbound->params.origin)) > 0)
 		inbound_refuse(request, ERR_RATE_LIMITED, NULL);
 	else
@@ -172,7 +173,7 @@ static void inbound_begin(struct request *request, void (*accepted)(struct reque
 	memcpy(inbound->query.kid, inbound->params.kid, sizeof(inbound->query.kid));
 	inbound->query.message.reply_to = node->inbox;
 	inbound->query.message.returned = inbound_key_found;
-	if (!federation_query(node->federation, &inbound->query))
+	if (!node_post_query(node, &inbound->query))
 		inbound_refuse(request, ERR_BUSY, NULL);
 }
 
@@ -239,7 +240,7 @@ static void transaction_accepted(struct request *request)
 	op->origin = inbound_origin(request);
 	op->transaction = transaction;
 	crypto_sha256(request->body, op->digest);
-	if (!store_post(node->store, &op->op))
+	if (!node_post(node, &op->op))
 		inbound_refuse(request, ERR_BUSY, NULL);
 }
 
@@ -291,7 +292,7 @@ static void claim_accepted(struct request *request)
 	}
 	op->claimer = inbound_origin(request);
 	op->claim = claim;
-	if (!store_post(request_node(request)->store, &op->op))
+	if (!node_post(request_node(request), &op->op))
 		inbound_refuse(request, ERR_BUSY, NULL);
 }
 
@@ -331,7 +332,7 @@ static void device_list_accepted(struct request *request)
 	op->requester = in.requester;
 	op->address = in.address;
 	op->until_ms = op->op.now_ms + SUBSCRIPTION_MS;
-	if (!store_post(request_node(request)->store, &op->op))
+	if (!node_post(request_node(request), &op->op))
 		inbound_refuse(request, ERR_BUSY, NULL);
 }
 

@@ -183,7 +183,7 @@ static void remote_ask(struct request *request, enum remote_path path, const str
 	remote->call.message.reply_to = request_node(request)->inbox;
 	remote->call.message.returned = remote_answered;
 	request->job = remote;
-	if (!federation_call(request_node(request)->federation, &remote->call))
+	if (!node_post_call(request_node(request), &remote->call))
 		request_fail(request, ERR_BUSY, NULL, NULL);
 }
 

@@ -43,6 +43,30 @@ void node_store_config(const struct config *config, struct store_config *store_o
 	};
 }
 
+/* --- posting ------------------------------------------------------------------------ */
+
+/* While a node stops, what comes back may still want to go on. */
+
+bool node_post(struct node *node, struct store_op *op)
+{
+	return node->store != NULL && store_post(node->store, op);
+}
+
+bool node_post_job(struct node *node, struct job *job)
+{
+	return node->pool != NULL && worker_post(node->pool, job);
+}
+
+bool node_post_call(struct node *node, struct remote_call *call)
+{
+	return node->federation != NULL && federation_call(node->federation, call);
+}
+
+bool node_post_query(struct node *node, struct peer_query *query)
+{
+	return node->federation != NULL && federation_query(node->federation, query);
+}
+
 /* --- once a second ------------------------------------------------------------------ */
 
 static void node_expired(struct message *message)
@@ -80,7 +104,7 @@ static void node_expire(struct node *node, int64_t now_ms)
 	op->op.message.returned = node_expired;
 	op->limit = EXPIRE_ROWS;
 	node->next_expiry_ms = now_ms + (node->ready ? EXPIRE_EVERY_MS : SECONDS_MS);
-	node->expiring = store_post(node->store, &op->op);
+	node->expiring = node_post(node, &op->op);
 	if (!node->expiring)
 		arena_destroy(&arena);
 }
@@ -263,6 +287,15 @@ void node_reload(struct node *node)
 	server_reload(node->server);
 }
 
+static void drain_inbox(struct node *node)
+{
+	if (node->inbox == NULL)
+		return;
+	while (inbox_dispatch(node->inbox, node) > 0)
+		continue;
+}
+
+/* What has been accepted is finished; what would go on after that is answered with 503. */
 void node_destroy(struct node **node_p)
 {
 	struct node *node = *node_p;
@@ -275,13 +308,12 @@ void node_destroy(struct node **node_p)
 		federation_stop(&node->federation);
 	if (node->pool != NULL)
 		worker_pool_stop(&node->pool);
+	drain_inbox(node);
+	if (node->live != NULL)
+		live_stop(node->live);
 	if (node->store != NULL)
 		store_close(&node->store);
-	/* Everything is back in the inbox now, or comes no more. */
-	if (node->inbox != NULL) {
-		while (inbox_dispatch(node->inbox, node) > 0)
-			continue;
-	}
+	drain_inbox(node);
 	if (node->server != NULL)
 		server_destroy(&node->server);
 	live_destroy(&node->live);

@@ -49,6 +49,12 @@ struct node {
 	bool ready;                  /* the last housekeeping found the store in order */
 };
 
+/* node.c: posts, or false: full, or the node is stopping and that part has gone. */
+bool node_post(struct node *node, struct store_op *op) MUST_CHECK;
+bool node_post_job(struct node *node, struct job *job) MUST_CHECK;
+bool node_post_call(struct node *node, struct remote_call *call) MUST_CHECK;
+bool node_post_query(struct node *node, struct peer_query *query) MUST_CHECK;
+
 /* limits.c: takes a permit; 0, or how many milliseconds to wait. */
 int64_t limit_take(struct node *node, enum limit limit, struct bytes key);
 

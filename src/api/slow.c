@@ -45,7 +45,7 @@ void slow_post(struct slow_job *job, void (*done)(struct message *message))
 	job->job.work = slow_work;
 	job->job.message.reply_to = node->inbox;
 	job->job.message.returned = done;
-	if (!worker_post(node->pool, &job->job))
+	if (!node_post_job(node, &job->job))
 		request_fail(job->request, ERR_BUSY, NULL, NULL);
 }
 

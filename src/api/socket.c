@@ -81,7 +81,7 @@ static void *client_op(struct client *client, struct arena *arena, enum store_ki
 
 static bool client_post(struct client *client, struct store_op *op)
 {
-	if (!store_post(client->node->store, op))
+	if (!node_post(client->node, op))
 		return false;
 	if (++client->pending == PENDING_MAX)
 		socket_pause(client->socket, true);

@@ -58,6 +58,11 @@ void live_destroy(struct live **live)
 	*live = NULL;
 }
 
+void live_stop(struct live *live)
+{
+	live->config.store = NULL;
+}
+
 static struct session *session_find(struct live *live, int64_t generation)
 {
 	struct session *session;
@@ -141,7 +146,8 @@ static void session_pump(struct session *session)
 	struct arena *arena;
 	struct op_mailbox_read *op;
 
-	if (session->level || session->reading || room < ROOM_TO_READ ||
+	if (session->live->config.store == NULL || session->level || session->reading ||
+	    room < ROOM_TO_READ ||
 	    session->live->config.queued(session->socket) > QUEUED_MAX)
 		return;
 	arena = arena_create();
