@@ -15,7 +15,6 @@
 #define CONFLICT	   DESTINATION_KEY_CONFLICT
 
 #define RETRY_AFTER_MIN_MS (1 * SECONDS_MS)
-#define RESUME_SPREAD_MS   (10 * SECONDS_MS)
 
 /* Policy is above all: only the operator ends BLOCKED. A conflict is not ended by a failure,
  * for an unreachable node has not shown its keys. */
@@ -164,5 +163,5 @@ void destination_resume(struct destination *destination, const struct schedule *
 		destination->next_try_ms = now_ms + longest;
 	if (destination->next_try_ms < now_ms)
 		destination->next_try_ms =
-			now_ms + RESUME_SPREAD_MS * (int64_t)dice / JITTER_STEPS;
+			now_ms + schedule->backoff_first_ms * (int64_t)dice / JITTER_STEPS;
 }

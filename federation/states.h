@@ -55,7 +55,8 @@ bool destination_apply(struct destination *destination, const struct schedule *s
 /* May something be sent there now? */
 bool destination_is_due(const struct destination *destination, int64_t now_ms);
 
-/* After a restart: nothing waits longer than it would have, and what is due is spread. */
+/* After a restart: nothing waits longer than it would have, and what is due is spread over
+ * the first backoff. */
 void destination_resume(struct destination *destination, const struct schedule *schedule,
 			int64_t now_ms, uint32_t dice);
 

@@ -90,6 +90,7 @@ struct list_mismatch {
 };
 struct bytes list_mismatch_encode(struct arena *arena, const struct list_mismatch *mismatch);
 
+/* The numbers are stored: never change them. */
 enum message_status {
 	MESSAGE_STORED,
 	MESSAGE_QUEUED,

@@ -66,6 +66,7 @@ struct bytes transaction_encode(struct arena *arena, const char *stream, int64_t
 
 /* --- results ------------------------------------------------------------------------ */
 
+/* The numbers are stored: never change them. */
 enum result_code {
 	RESULT_OK,
 	RESULT_DUPLICATE,

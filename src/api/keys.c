@@ -112,6 +112,7 @@ struct remote {
 	struct remote_call call;
 	struct request *request;
 	struct address address;
+	bool all_devices;                /* the answer will be the whole list */
 	struct device_list list;
 };
 
@@ -120,15 +121,19 @@ static bool is_local(struct request *request, const struct address *address)
 	return strcmp(address->domain, request_node(request)->config->node_domain) == 0;
 }
 
-static void remote_remembered(struct message *message)
+static void remote_reply(struct request *request)
 {
-	struct request *request = ((struct store_op *)message)->context;
 	const struct remote *remote = request->job;
 
-	/* Remembering is for later; the answer is good without. */
 	request_ok(request, remote->call.path == REMOTE_CLAIM
 				    ? bundles_encode(request->arena, &remote->list)
 				    : device_list_encode(request->arena, &remote->list));
+}
+
+/* Remembering is for later; the answer is good without. */
+static void remote_remembered(struct message *message)
+{
+	remote_reply(((struct store_op *)message)->context);
 }
 
 /* The error for the client when the other node's verdict is not 200. */
@@ -164,18 +169,23 @@ static void remote_answered(struct message *message)
 		request_fail(request, err == ERR_VALIDATION ? ERR_PEER_INVALID : err, NULL, NULL);
 		return;
 	}
+	if (!remote->all_devices) {
+		remote_reply(request);
+		return;
+	}
 	op = ask(request, REMOTE_LIST_PUT, struct op_remote_list_put, remote_remembered);
 	op->list = &remote->list;
 	request_post(request, &op->op);
 }
 
 static void remote_ask(struct request *request, enum remote_path path, const struct address *address,
-		       struct bytes body)
+		       bool all_devices, struct bytes body)
 {
 	struct remote *remote = arena_new(request->arena, struct remote);
 
 	remote->request = request;
 	remote->address = *address;
+	remote->all_devices = all_devices;
 	remote->call.arena = request->arena;
 	remote->call.path = path;
 	remote->call.body = body;
@@ -212,7 +222,7 @@ void keys_devices(struct request *request)
 	} else {
 		struct list_request ask_for = {.requester = op->requester, .address = op->address};
 
-		remote_ask(request, REMOTE_DEVICE_LIST, &op->address,
+		remote_ask(request, REMOTE_DEVICE_LIST, &op->address, true,
 			   list_request_encode(request->arena, &ask_for));
 	}
 }
@@ -250,7 +260,7 @@ static void claim_begin(struct request *request, struct claim_request *claim)
 	request_own_address(request, &claim->requester);
 	if (!is_local(request, &claim->address)) {
 		claim_id_for_peer(request->caller.generation, claim->claim_id);
-		remote_ask(request, REMOTE_CLAIM, &claim->address,
+		remote_ask(request, REMOTE_CLAIM, &claim->address, claim->n_devices == 0,
 			   claim_encode(request->arena, claim));
 		return;
 	}

@@ -39,6 +39,7 @@ void node_store_config(const struct config *config, struct store_config *store_o
 		.outbox_items = config->limits_outbox_items,
 		.outbox_bytes = config->limits_outbox_bytes,
 		.outbox_life_ms = config->limits_outbox_life,
+		.no_remote_receipts = !config->federation_receipts,
 		.inbox_capacity = STORE_CAPACITY,
 	};
 }
