@@ -52,6 +52,8 @@ const struct caller *session_caller(const struct session *session);
 void session_renew(struct session *session, const struct caller *caller);
 /* These items are deleted from the mailbox: there is room for more. */
 void session_acked(struct session *session, const struct ack_request *ack);
+/* The same for the device's session, if it has one. */
+void live_acked(struct live *live, int64_t generation, const struct ack_request *ack);
 /* The pipe of the socket has become free. */
 void session_drained(struct session *session);
 

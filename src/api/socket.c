@@ -79,12 +79,19 @@ static void *client_op(struct client *client, struct arena *arena, enum store_ki
 	return op;
 }
 
+/* Not read while its token is checked, for what follows needs a session, nor while much of
+ * it is in the store. */
+static void client_pace(struct client *client)
+{
+	socket_pause(client->socket, client->checking || client->pending >= PENDING_MAX);
+}
+
 static bool client_post(struct client *client, struct store_op *op)
 {
 	if (!node_post(client->node, op))
 		return false;
-	if (++client->pending == PENDING_MAX)
-		socket_pause(client->socket, true);
+	client->pending++;
+	client_pace(client);
 	return true;
 }
 
@@ -93,8 +100,7 @@ static bool client_back(struct client *client)
 {
 	client->pending--;
 	if (client->socket != NULL) {
-		if (client->pending == PENDING_MAX - 1)
-			socket_pause(client->socket, false);
+		client_pace(client);
 		return true;
 	}
 	if (client->pending == 0)
@@ -191,8 +197,9 @@ static void client_authenticate(struct client *client, const struct caller *call
 	arena = arena_create();
 	op = client_op(client, arena, STORE_CALLER_CHECK, sizeof(*op), caller_checked);
 	op->caller = *caller;
-	client->checking = client_post(client, &op->op);
-	if (!client->checking) {
+	client->checking = true;
+	if (!client_post(client, &op->op)) {
+		client->checking = false;
 		socket_close(client->socket, 1013, "try again later");
 		arena_destroy(&arena);
 	}

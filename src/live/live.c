@@ -236,6 +236,14 @@ void session_acked(struct session *session, const struct ack_request *ack)
 	session_pump(session);
 }
 
+void live_acked(struct live *live, int64_t generation, const struct ack_request *ack)
+{
+	struct session *session = session_find(live, generation);
+
+	if (session != NULL)
+		session_acked(session, ack);
+}
+
 void session_drained(struct session *session)
 {
 	session_pump(session);

@@ -44,7 +44,7 @@ static struct letter letter_of(const struct intake *intake, const struct fed_ite
 		.message = &item->message,
 		.sender = item->from.text,
 		.sender_device = item->from_device,
-		.token = sqlite->config->no_remote_receipts ? NULL : item->token,
+		.token = intake->sqlite->config->no_remote_receipts ? NULL : item->token,
 		.expires_ms = intake->op->op.now_ms + intake->sqlite->config->mailbox_life_ms,
 	};
 

@@ -273,12 +273,11 @@ class Document:
     revision: int
     valid_until: int
     authority: str
-    signed_by: set  # public keys whose signature is there and verifies
     signatures: dict
     bytes: bytes
 
     def is_signed_by(self, name, public_key):
-        """Also by a key that the document itself does not name: an earlier one of its kid."""
+        """Also for a key that the document itself does not name any more."""
         return name in self.signatures and verifies(public_key, self.signatures[name], self.bytes)
 
 
@@ -302,10 +301,8 @@ def check_document(served, domain, now):
         issued_at = number_of(content, "issued_at")
         valid_until = number_of(content, "valid_until")
         revision = number_of(content, "revision")
-        url = re.fullmatch(rf"https://({DOMAIN[:-1]}[a-z0-9]?)(?::([0-9]{{1,5}}))?".replace(
-            r"\Z", r"(?=:|\Z)"), content["federation"]) if False else \
-            re.fullmatch(r"https://([a-z0-9.-]{1,253})(?::([0-9]{1,5}))?", content["federation"])
-        demand(url, "federation is not https://host[:port]")
+        url = re.fullmatch(r"https://([^:/]+)(?::([0-9]{1,5}))?", content["federation"])
+        demand(url and re.fullmatch(DOMAIN, url[1]), "federation is not https://host[:port]")
     except (Refusal, KeyError, TypeError, AttributeError, ValueError) as error:
         raise TryLater(f"document of {domain}: {error!r}") from error
     demand(content.get("server") == domain, "it is of another server")
@@ -323,9 +320,7 @@ def check_document(served, domain, now):
         demand(name not in signatures or verifies(public_key, signatures[name], data),
                f"the signature of {name} does not verify")
     authority = url[1] if url[2] in (None, "443") else f"{url[1]}:{url[2]}"
-    signed_by = {key for name, key in named.items() if name in signatures}
-    return Document(content, keys, root_key, revision, valid_until, authority, signed_by,
-                    signatures, data)
+    return Document(content, keys, root_key, revision, valid_until, authority, signatures, data)
 
 
 # DNS: a stub resolver that knows the three kinds of records needed here

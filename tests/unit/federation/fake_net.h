@@ -147,7 +147,7 @@ struct fake_entry {
 };
 
 struct fake_dns {
-	int udp, tcp;
+	int udp, tcp, client;
 	char address[32]; /* for federation.dns_servers */
 	struct fake_entry entries[16];
 	size_t count;
@@ -160,20 +160,30 @@ static inline int fake_socket(int type, struct sockaddr_in *address)
 	socklen_t len = sizeof *address;
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)address, len) != 0 ||
-	    getsockname(fd, (struct sockaddr *)address, &len) != 0)
+	if (fd < 0)
 		fatal("no socket: %s", strerror(errno));
-	return fd;
+	if (bind(fd, (struct sockaddr *)address, len) == 0 &&
+	    getsockname(fd, (struct sockaddr *)address, &len) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static inline void fake_dns_start(struct fake_dns *dns)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address;
 
 	memset(dns, 0, sizeof *dns);
-	dns->udp = fake_socket(SOCK_DGRAM, &address);
-	dns->tcp = fake_socket(SOCK_STREAM, &address); /* the same port */
+	dns->client = -1;
+	/* The same port for both, so more than one may have to be tried. */
+	for (dns->udp = -1; dns->udp < 0;) {
+		address = (struct sockaddr_in){.sin_family = AF_INET,
+					       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		dns->tcp = fake_socket(SOCK_STREAM, &address);
+		dns->udp = fake_socket(SOCK_DGRAM, &address);
+		if (dns->udp < 0)
+			close(dns->tcp);
+	}
 	if (listen(dns->tcp, 4) != 0)
 		fatal("cannot listen");
 	snprintf(dns->address, sizeof dns->address, "127.0.0.1:%u", ntohs(address.sin_port));
@@ -183,6 +193,8 @@ static inline void fake_dns_stop(struct fake_dns *dns)
 {
 	close(dns->udp);
 	close(dns->tcp);
+	if (dns->client >= 0)
+		close(dns->client);
 }
 
 static inline struct packet *fake_dns_add(struct fake_dns *dns, const char *name, int type,
@@ -231,25 +243,21 @@ static inline struct packet fake_dns_answer(struct fake_dns *dns, const uint8_t 
 
 static inline void fake_dns_serve_tcp(struct fake_dns *dns)
 {
+	struct packet p, framed = {.len = 0};
 	uint8_t query[1024];
-	struct packet p;
 	enum fake_way way;
-	int fd = accept(dns->tcp, NULL, NULL);
-	ssize_t n;
 
-	if (fd < 0)
+	if (dns->client < 0)
+		dns->client = accept(dns->tcp, NULL, NULL);
+	if (dns->client < 0 || recv(dns->client, query, sizeof query, MSG_DONTWAIT) < 14)
 		return;
-	n = recv(fd, query, sizeof query, 0); /* the question is there at once, or soon */
-	if (n > 14) {
-		struct packet framed = {.len = 0};
-
-		p = fake_dns_answer(dns, query + 2, true, &way);
-		put16(&framed, (unsigned)p.len);
-		put(&framed, p.data, p.len);
-		if (send(fd, framed.data, framed.len, MSG_NOSIGNAL) < 0)
-			fatal("cannot answer");
-	}
-	close(fd);
+	p = fake_dns_answer(dns, query + 2, true, &way);
+	put16(&framed, (unsigned)p.len);
+	put(&framed, p.data, p.len);
+	if (send(dns->client, framed.data, framed.len, MSG_NOSIGNAL) < 0)
+		fatal("cannot answer");
+	close(dns->client);
+	dns->client = -1;
 }
 
 static inline void fake_dns_serve(struct fake_dns *dns)
