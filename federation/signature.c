@@ -93,8 +93,8 @@ static void take_nonce(struct cursor *at, char nonce_out[S2S_NONCE_SIZE])
 		at->failed = true;
 		return;
 	}
-	memcpy(nonce_out, nonce.data, nonce.len);
-	nonce_out[nonce.len] = '\0';
+	memcpy(nonce_out, nonce.data, S2S_NONCE_SIZE - 1);
+	nonce_out[S2S_NONCE_SIZE - 1] = '\0';
 }
 
 static void take_keyid(struct cursor *at, struct s2s_params *params)

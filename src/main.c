@@ -26,8 +26,9 @@ static const struct command {
 
 static void usage(FILE *out)
 {
-	fprintf(out, "restante %s: a federated relay node for end-to-end encrypted messaging\n\n"
-		     "usage: restante COMMAND [--config FILE] [options]\n\n",
+	fprintf(out,
+		"restante %s: a federated relay node for end-to-end encrypted messaging\n\n"
+		"usage: restante COMMAND [--config FILE] [options]\n\n",
 		RESTANTE_VERSION);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
@@ -38,14 +39,15 @@ static void usage(FILE *out)
 static bool options_parse(int n, char **words, struct options *options)
 {
 	for (int i = 0; i < n; i += 2) {
-		const char **target = strcmp(words[i], "--config") == 0   ? &options->config
+		const char **target = strcmp(words[i], "--config") == 0	  ? &options->config
 				      : strcmp(words[i], "--domain") == 0 ? &options->domain
 				      : strcmp(words[i], "--dir") == 0	  ? &options->dir
 				      : strcmp(words[i], "--days") == 0	  ? &options->days
 									  : NULL;
 
 		if (target == NULL || i + 1 == n) {
-			fprintf(stderr, "restante: %s: unknown option, or no value\n", words[i]);
+			fprintf(stderr, "restante: %s: unknown option, or no value\n",
+				words[i]);
 			return false;
 		}
 		*target = words[i + 1];

@@ -19,14 +19,14 @@ struct register_request {
 struct login_request {
 	char user[USER_SIZE];
 	uint8_t device_id;
-	const char *password;  /* either this */
-	const char *nonce;     /* or these */
+	const char *password; /* either this */
+	const char *nonce;    /* or these */
 	struct bytes signature;
 };
 
 struct link_request {
-	const char *token;     /* either this */
-	char user[USER_SIZE];  /* or these */
+	const char *token;    /* either this */
+	char user[USER_SIZE]; /* or these */
 	const char *password;
 	struct key_upload device;
 };
@@ -42,9 +42,9 @@ struct account_patch {
 };
 
 /* Every decoder: ERR_OK, or ERR_VALIDATION with the problem. */
-#define DECODER(name, type)                                                                        \
-	enum err name(struct arena *arena, struct bytes json, type *out, struct problem *problem)  \
-		MUST_CHECK
+#define DECODER(name, type)                                                                    \
+	enum err name(struct arena *arena, struct bytes json, type *out,                       \
+		      struct problem *problem) MUST_CHECK
 
 DECODER(register_decode, struct register_request);
 DECODER(login_decode, struct login_request);
@@ -52,8 +52,9 @@ DECODER(link_decode, struct link_request);
 DECODER(password_decode, struct password_request);
 DECODER(account_patch_decode, struct account_patch);
 /* {refresh_token}, {name}, {password?}: one text member; optional gives NULL. */
-enum err text_member_decode(struct arena *arena, struct bytes json, const char *name, size_t max,
-			    bool optional, const char **out, struct problem *problem) MUST_CHECK;
+enum err text_member_decode(struct arena *arena, struct bytes json, const char *name,
+			    size_t max, bool optional, const char **out,
+			    struct problem *problem) MUST_CHECK;
 /* A body that is an object, whatever its members. */
 DECODER(empty_decode, bool);
 
@@ -102,6 +103,7 @@ struct consent_entry {
 	enum consent_state state;
 	int64_t since_ms;
 };
-struct bytes consent_encode(struct arena *arena, const struct consent_entry *entries, size_t count);
+struct bytes consent_encode(struct arena *arena, const struct consent_entry *entries,
+			    size_t count);
 
 #endif

@@ -9,8 +9,8 @@
 #include "restante/bytes.h"
 #include "restante/err.h"
 
-#define USER_SIZE 65     /* with the NUL */
-#define DOMAIN_SIZE 254
+#define USER_SIZE    65 /* with the NUL */
+#define DOMAIN_SIZE  254
 #define ADDRESS_SIZE (USER_SIZE + DOMAIN_SIZE)
 
 struct address {

@@ -18,7 +18,7 @@ void arena_destroy(struct arena **arena);
 
 /* Zeroed and aligned for any type. */
 void *arena_alloc(struct arena *arena, size_t size);
-#define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+#define arena_new(arena, type)	    ((type *)arena_alloc((arena), sizeof(type)))
 #define arena_array(arena, type, n) ((type *)arena_alloc_array((arena), (n), sizeof(type)))
 void *arena_alloc_array(struct arena *arena, size_t n, size_t size);
 

@@ -29,15 +29,15 @@ struct config_map {
 struct config {
 	struct arena *arena; /* owns everything below */
 	const char *path;
-#define TEXT const char *
-#define PATH const char *
-#define CHOICE(choices) const char *
-#define INT(min, max) int64_t
-#define SIZE int64_t
-#define DURATION int64_t
-#define BOOL bool
-#define LIST struct config_list
-#define MAP struct config_map
+#define TEXT					const char *
+#define PATH					const char *
+#define CHOICE(choices)				const char *
+#define INT(min, max)				int64_t
+#define SIZE					int64_t
+#define DURATION				int64_t
+#define BOOL					bool
+#define LIST					struct config_list
+#define MAP					struct config_map
 #define OPTION(section, name, type, value, doc) type section##_##name;
 #include "restante/options.def"
 #undef OPTION
@@ -55,7 +55,8 @@ struct config {
 /* Reads the file and the environment. On failure every problem that was found, with its
  * line, is in problems (one a line): unknown sections and options, wrong types, values out
  * of range, a missing or malformed domain, a certificate without a key. */
-enum err config_load(const char *path, struct config *config_out, struct text *problems) MUST_CHECK;
+enum err config_load(const char *path, struct config *config_out,
+		     struct text *problems) MUST_CHECK;
 void config_free(struct config *config);
 
 /* The example file: every option with its documentation and default, commented out, except

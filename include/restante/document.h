@@ -12,9 +12,9 @@
 #include "restante/sign.h"
 #include "restante/text.h"
 
-#define SERVER_KEYS_MAX 8
+#define SERVER_KEYS_MAX	  8
 #define DOCUMENT_WIRE_MAX (64 * 1024)
-#define AUTHORITY_SIZE (DOMAIN_SIZE + 6)
+#define AUTHORITY_SIZE	  (DOMAIN_SIZE + 6)
 
 struct server_key {
 	char kid[33];
@@ -24,15 +24,15 @@ struct server_key {
 };
 
 struct document_signature {
-	char kid[33];            /* "root" for the root key */
+	char kid[33]; /* "root" for the root key */
 	uint8_t signature[64];
 };
 
 struct server_document {
 	char server[DOMAIN_SIZE];
 	char federation_url[AUTHORITY_SIZE + 8];
-	char authority[AUTHORITY_SIZE];  /* of federation_url: host, and :port unless 443 */
-	char host[DOMAIN_SIZE];          /* of federation_url */
+	char authority[AUTHORITY_SIZE]; /* of federation_url: host, and :port unless 443 */
+	char host[DOMAIN_SIZE];		/* of federation_url */
 	int port;
 	const char *api_url;
 	struct server_key keys[SERVER_KEYS_MAX];
@@ -51,7 +51,7 @@ struct server_document {
 	const char *software_version;
 	const char *abuse;
 
-	struct bytes raw;                /* the exact bytes that are signed */
+	struct bytes raw; /* the exact bytes that are signed */
 	struct document_signature signatures[SERVER_KEYS_MAX + 1];
 	size_t n_signatures;
 };
@@ -76,6 +76,7 @@ enum err txt_decode(struct bytes text, char kid_out[33], uint8_t public_key_out[
 void txt_write(struct text *out, const char *kid, const uint8_t public_key[32]);
 
 /* `https://host[:port]` without anything behind it. */
-enum err federation_url_parse(struct bytes url, char host_out[DOMAIN_SIZE], int *port_out) MUST_CHECK;
+enum err federation_url_parse(struct bytes url, char host_out[DOMAIN_SIZE],
+			      int *port_out) MUST_CHECK;
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK	       __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum err {
@@ -22,7 +22,7 @@ enum err {
 enum err_class { CLASS_OK, CLASS_TEMP, CLASS_PERM };
 
 enum err_class err_class(enum err err);
-int err_status(enum err err);        /* HTTP status */
-const char *err_code(enum err err);  /* code on the wire, static */
+int err_status(enum err err);	    /* HTTP status */
+const char *err_code(enum err err); /* code on the wire, static */
 
 #endif

@@ -18,12 +18,13 @@
 struct federation;
 
 struct federation_config {
-	const struct config *config;       /* outlives the thread */
-	const struct sign_key *keys;       /* live server keys; the first one signs */
+	const struct config *config; /* outlives the thread */
+	const struct sign_key *keys; /* live server keys; the first one signs */
 	size_t n_keys;
 	struct store *store;
 	/* Effects of operations that the federation thread made (send_results): the message of
-	 * `told` is posted here, whose deliver() the node has set; it comes back when applied. */
+	 * `told` is posted here, whose deliver() the node has set; it comes back when applied.
+	 */
 	struct inbox *effects_inbox;
 	void (*effects_deliver)(struct message *message, void *receiver);
 };
@@ -71,10 +72,11 @@ struct remote_call {
 	enum remote_path path;
 	struct bytes body;
 	/* out: ERR_OK: a signed answer, whatever its status. Else ERR_PEER_UNREACHABLE,
-	 * ERR_PEER_INVALID, ERR_PEER_TIMEOUT, ERR_KEY_CONFLICT, ERR_FEDERATION_DENIED, ERR_BUSY */
+	 * ERR_PEER_INVALID, ERR_PEER_TIMEOUT, ERR_KEY_CONFLICT, ERR_FEDERATION_DENIED, ERR_BUSY
+	 */
 	enum err err;
 	int status;
-	struct bytes answer;         /* in the arena */
+	struct bytes answer; /* in the arena */
 };
 bool federation_call(struct federation *federation, struct remote_call *call) MUST_CHECK;
 
@@ -84,8 +86,8 @@ bool federation_allows(const struct config *config, const char *domain);
 /* This node's own document, built from configuration and keys. Pure. `previous` and
  * `revision` go on from the file data_dir/document.json, which is rewritten. */
 enum err federation_own_document(const struct config *config, const struct sign_key *keys,
-				 size_t n_keys, const uint8_t *root_public_key,
-				 int64_t now_ms, struct arena *arena,
-				 struct server_document *document_out, struct bytes *wrapper_out) MUST_CHECK;
+				 size_t n_keys, const uint8_t *root_public_key, int64_t now_ms,
+				 struct arena *arena, struct server_document *document_out,
+				 struct bytes *wrapper_out) MUST_CHECK;
 
 #endif

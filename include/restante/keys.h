@@ -13,15 +13,15 @@
 #include "restante/verify.h"
 
 #define PREKEY_UPLOAD_MAX 100
-#define PREKEYS_LOW 20
-#define DEVICES_MAX 127
-#define CLAIM_ID_MAX 64
+#define PREKEYS_LOW	  20
+#define DEVICES_MAX	  127
+#define CLAIM_ID_MAX	  64
 
 struct prekey {
 	bool present;
 	uint32_t id;
 	struct bytes public_key; /* raw bytes */
-	struct bytes signature;  /* empty for one-time EC keys */
+	struct bytes signature;	 /* empty for one-time EC keys */
 };
 
 struct prekey_list {
@@ -32,7 +32,7 @@ struct prekey_list {
 /* The parts of PUT keys and of a device object; absent ones are zero. */
 struct key_upload {
 	char name[65];
-	uint16_t registration_id;    /* 0: absent */
+	uint16_t registration_id; /* 0: absent */
 	bool has_identity;
 	enum key_scheme scheme;
 	struct bytes identity_key;
@@ -62,15 +62,15 @@ struct device_list {
 
 struct claim_request {
 	char claim_id[CLAIM_ID_MAX + 1];
-	struct address requester;    /* between nodes only; else empty */
+	struct address requester; /* between nodes only; else empty */
 	struct address address;
 	uint8_t devices[DEVICES_MAX];
-	size_t n_devices;            /* 0: all */
+	size_t n_devices; /* 0: all */
 };
 
 /* Body of PUT keys. */
-enum err key_upload_decode(struct arena *arena, struct bytes json, struct key_upload *upload_out,
-			   struct problem *problem) MUST_CHECK;
+enum err key_upload_decode(struct arena *arena, struct bytes json,
+			   struct key_upload *upload_out, struct problem *problem) MUST_CHECK;
 /* Formats and signatures of everything in the upload, against its own identity key or,
  * where it has none, the one given. ERR_VALIDATION or ERR_BAD_SIGNATURE. */
 enum err key_upload_check(const struct key_upload *upload, enum key_scheme scheme,
@@ -88,7 +88,8 @@ struct bytes device_list_encode(struct arena *arena, const struct device_list *l
 void device_entries_write(struct text *out, const struct device_list *list);
 /* From another node: bundles and device lists share this; prekeys may be absent. What
  * another node says about keys is checked for format only; clients check signatures. */
-enum err device_list_decode(struct arena *arena, struct bytes json, struct device_list *list_out) MUST_CHECK;
+enum err device_list_decode(struct arena *arena, struct bytes json,
+			    struct device_list *list_out) MUST_CHECK;
 
 /* devices/list between nodes: {requester, address}. */
 struct list_request {

@@ -30,7 +30,7 @@ enum close_code {
 
 struct live_config {
 	struct store *store;
-	struct inbox *inbox;     /* of the net thread */
+	struct inbox *inbox; /* of the net thread */
 	void (*send)(void *socket, struct bytes text);
 	size_t (*queued)(const void *socket);
 	void (*close)(void *socket, uint16_t code, const char *reason);

@@ -29,8 +29,8 @@ void log_thread_name(const char *name); /* static text; also names the thread fo
 void log_write(enum log_level level, enum log_event event, const char *format, ...)
 	PRINTF_LIKE(3, 4);
 #define log_debug(event, ...) log_write(LOG_DEBUG, EVENT_##event, __VA_ARGS__)
-#define log_info(event, ...) log_write(LOG_INFO, EVENT_##event, __VA_ARGS__)
-#define log_warn(event, ...) log_write(LOG_WARN, EVENT_##event, __VA_ARGS__)
+#define log_info(event, ...)  log_write(LOG_INFO, EVENT_##event, __VA_ARGS__)
+#define log_warn(event, ...)  log_write(LOG_WARN, EVENT_##event, __VA_ARGS__)
 #define log_error(event, ...) log_write(LOG_ERROR, EVENT_##event, __VA_ARGS__)
 
 /* Text in double quotes with everything unprintable escaped, in a buffer of this

@@ -12,32 +12,33 @@
 #include "restante/accounts.h"
 
 #define MESSAGE_ID_SIZE 16
-#define SOCKET_SEND_MAX 64  /* messages in one frame */
-#define ACK_SEQS_MAX 1000
+#define SOCKET_SEND_MAX 64 /* messages in one frame */
+#define ACK_SEQS_MAX	1000
 
 struct envelope {
 	uint8_t device_id;
 	uint16_t registration_id;
 	uint8_t type;
-	struct bytes content;    /* base64 text, validated */
+	struct bytes content; /* base64 text, validated */
 };
 
 struct message_request {
 	struct address to;
 	uint8_t id[MESSAGE_ID_SIZE];
 	char id_text[37];
-	int64_t timestamp_ms;    /* the client's, opaque */
+	int64_t timestamp_ms; /* the client's, opaque */
 	int64_t list_version;
 	bool urgent;
 	bool ephemeral;
-	int64_t expires_in_ms;   /* 0: as long as the node allows */
+	int64_t expires_in_ms;	    /* 0: as long as the node allows */
 	struct envelope *envelopes; /* in order of device_id, no device twice, at least one */
 	size_t n_envelopes;
 };
 
 /* content_max: decoded bytes of one envelope; more is ERR_TOO_LARGE. */
 enum err message_decode(struct arena *arena, struct bytes json, size_t content_max,
-			struct message_request *message_out, struct problem *problem) MUST_CHECK;
+			struct message_request *message_out,
+			struct problem *problem) MUST_CHECK;
 
 /* --- mailbox items ------------------------------------------------------------------ */
 
@@ -64,7 +65,7 @@ struct bytes send_result_item_encode(struct arena *arena, const char *id_text, c
 				     const char *code, struct bytes detail);
 
 struct mailbox_item {
-	int64_t seq;             /* 0: ephemeral */
+	int64_t seq; /* 0: ephemeral */
 	enum item_kind kind;
 	struct bytes body;
 };
@@ -74,7 +75,7 @@ struct bytes mailbox_encode(struct arena *arena, const struct mailbox_item *item
 			    bool more);
 
 struct ack_request {
-	int64_t up_to;           /* 0: seqs */
+	int64_t up_to; /* 0: seqs */
 	int64_t *seqs;
 	size_t n_seqs;
 };
@@ -121,7 +122,7 @@ struct message_info {
 	int64_t server_timestamp_ms;
 	uint8_t taken_by[DEVICES_MAX];
 	size_t n_taken_by;
-	const char *code;        /* failed: why; else NULL */
+	const char *code; /* failed: why; else NULL */
 };
 struct bytes message_info_encode(struct arena *arena, const struct message_info *info);
 
@@ -131,8 +132,8 @@ enum frame_type { FRAME_AUTH, FRAME_SEND, FRAME_ACK, FRAME_PING };
 
 struct frame {
 	enum frame_type type;
-	const char *token;       /* auth */
-	struct ack_request ack;  /* ack */
+	const char *token;	/* auth */
+	struct ack_request ack; /* ack */
 	/* send: each message decoded by itself, so that one bad one does not spoil the rest.
 	 * errs[i] says how it went; where it failed only id_text may be set (else ""). */
 	struct message_request *messages;

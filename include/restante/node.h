@@ -29,7 +29,7 @@ struct node_keys {
 	struct sign_key live[NODE_KEYS_MAX]; /* data_dir/keys/KID.key; the first one signs */
 	size_t n_live;
 	bool has_root;
-	uint8_t root_public_key[32];         /* data_dir/keys/root.pub */
+	uint8_t root_public_key[32];	     /* data_dir/keys/root.pub */
 	uint8_t token_secret[SECRET_SIZE];   /* data_dir/keys/token.secret: access tokens */
 	uint8_t receipt_secret[SECRET_SIZE]; /* …/receipt.secret: tokens of receipts, nonces */
 };

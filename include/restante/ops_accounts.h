@@ -30,8 +30,8 @@ struct new_session {
 struct op_register {
 	struct store_op op;
 	const char *user;
-	const char *password_hash;       /* NULL: none */
-	const uint8_t *invite_hash;      /* NULL: none needed; else it is used up */
+	const char *password_hash;	 /* NULL: none */
+	const uint8_t *invite_hash;	 /* NULL: none needed; else it is used up */
 	const struct key_upload *device; /* checked */
 	struct new_session session;
 	/* out */
@@ -54,7 +54,7 @@ struct op_login_lookup {
 	const char *user;
 	uint8_t device_id;
 	/* out */
-	const char *password_hash;       /* NULL: none */
+	const char *password_hash; /* NULL: none */
 	int64_t generation;
 	enum key_scheme scheme;
 	struct bytes identity_key;
@@ -67,9 +67,9 @@ struct op_login_lookup {
 struct op_session_open {
 	struct store_op op;
 	int64_t generation;
-	const uint8_t *nonce_hash;       /* NULL: by password */
+	const uint8_t *nonce_hash; /* NULL: by password */
 	int64_t nonce_expires_ms;
-	const char *password_hash;       /* NULL: by signature */
+	const char *password_hash; /* NULL: by signature */
 	struct new_session session;
 	/* out */
 	int64_t list_version;
@@ -124,8 +124,8 @@ struct op_account_get {
 	struct store_op op;
 	struct caller caller;
 	/* out */
-	struct account_info account;     /* address too */
-	const char *password_hash;       /* NULL: none */
+	struct account_info account; /* address too */
+	const char *password_hash;   /* NULL: none */
 };
 
 struct op_account_patch {
@@ -140,7 +140,7 @@ struct op_account_patch {
 struct op_account_delete {
 	struct store_op op;
 	struct caller caller;
-	const char *password_hash;       /* verified; changed meanwhile: ERR_LOGIN_FAILED */
+	const char *password_hash; /* verified; changed meanwhile: ERR_LOGIN_FAILED */
 	/* out */
 	struct effects effects;
 };
@@ -215,7 +215,8 @@ struct op_consent_set {
 	struct caller caller;
 	struct address address;
 	enum consent_state state;
-	enum consent_state from;         /* for CONSENT_NONE: CONSENT_BLOCKED, or NONE for any but blocked */
+	enum consent_state
+		from; /* for CONSENT_NONE: CONSENT_BLOCKED, or NONE for any but blocked */
 };
 
 #endif

@@ -22,7 +22,7 @@ struct op_transaction {
 	uint8_t digest[HASH_SIZE];
 	/* out */
 	bool replay;
-	struct bytes answer;             /* results, JSON */
+	struct bytes answer; /* results, JSON */
 	struct effects effects;
 };
 
@@ -37,13 +37,13 @@ enum destination_state {
 struct destination {
 	char domain[DOMAIN_SIZE];
 	enum destination_state state;
-	char stream[STREAM_SIZE];        /* "" before the first */
+	char stream[STREAM_SIZE]; /* "" before the first */
 	int64_t base;
-	int64_t acked;                   /* last position settled */
-	int64_t offered;                 /* last position that may have been sent */
-	int64_t last;                    /* last position given out */
-	int64_t failures;                /* in a row */
-	int64_t failing_since_ms;        /* 0: not */
+	int64_t acked;		  /* last position settled */
+	int64_t offered;	  /* last position that may have been sent */
+	int64_t last;		  /* last position given out */
+	int64_t failures;	  /* in a row */
+	int64_t failing_since_ms; /* 0: not */
 	int64_t next_try_ms;
 };
 
@@ -119,8 +119,8 @@ struct op_outbox_expire {
 	const char *domain;
 	size_t limit;
 	/* out */
-	struct destination destination;  /* after */
-	int64_t expired;                 /* items dealt with: `limit` of them, and there may be more */
+	struct destination destination; /* after */
+	int64_t expired; /* items dealt with: `limit` of them, and there may be more */
 	bool reset_needed;
 	struct effects effects;
 };
@@ -130,9 +130,9 @@ struct op_peer_load {
 	struct store_op op;
 	const char *domain;
 	/* out */
-	struct bytes document;           /* wrapper as fetched; empty: none */
+	struct bytes document; /* wrapper as fetched; empty: none */
 	int64_t fetched_ms;
-	struct bytes trust;              /* pins and state, JSON or text of federation/trust.c */
+	struct bytes trust; /* pins and state, JSON or text of federation/trust.c */
 };
 
 struct op_peer_put {

@@ -15,7 +15,7 @@ struct op_keys_put {
 	struct store_op op;
 	struct caller caller;
 	const struct key_upload *upload;
-	enum key_scheme scheme;          /* what signatures were verified against */
+	enum key_scheme scheme; /* what signatures were verified against */
 	struct bytes identity_key;
 	/* out */
 	int64_t one_time;
@@ -39,11 +39,12 @@ struct op_keys_stats {
  * ERR_UNAVAILABLE as for sending. */
 struct op_claim {
 	struct store_op op;
-	const char *claimer;             /* "g17": a local generation; or the origin's domain */
+	const char *claimer; /* "g17": a local generation; or the origin's domain */
 	const struct claim_request *claim; /* requester is set */
-	const struct caller *caller;     /* local: checked, and its own device left out; else NULL */
+	const struct caller
+		*caller; /* local: checked, and its own device left out; else NULL */
 	/* out */
-	struct bytes answer;             /* bundles, JSON */
+	struct bytes answer; /* bundles, JSON */
 	struct effects effects;
 };
 
@@ -52,7 +53,7 @@ struct op_device_list {
 	struct store_op op;
 	struct address requester;
 	struct address address;
-	const struct caller *caller;     /* NULL: another node asks */
+	const struct caller *caller; /* NULL: another node asks */
 	/* out */
 	struct device_list list;
 };

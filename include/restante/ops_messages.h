@@ -16,10 +16,10 @@ struct op_send {
 	struct store_op op;
 	struct caller caller;
 	const struct message_request *message;
-	const char *token;               /* remote: goes with the item, for receipts */
+	const char *token; /* remote: goes with the item, for receipts */
 	/* out */
-	enum message_status status;      /* STORED, QUEUED or RELAYED */
-	bool duplicate;                  /* accepted before: no effects */
+	enum message_status status; /* STORED, QUEUED or RELAYED */
+	bool duplicate;		    /* accepted before: no effects */
 	int64_t server_timestamp_ms;
 	uint8_t *over_quota;
 	size_t n_over_quota;

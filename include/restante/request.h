@@ -20,30 +20,30 @@ enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, 
 
 struct request {
 	struct arena *arena;
-	void *context;            /* what server_start() was given: the node */
+	void *context; /* what server_start() was given: the node */
 	const struct route *route;
 	enum method method;
-	struct bytes path;        /* as received, without the query */
-	struct bytes param;       /* the part of the path that a route's {} stands for */
-	struct bytes query;       /* behind the question mark, still encoded */
+	struct bytes path;  /* as received, without the query */
+	struct bytes param; /* the part of the path that a route's {} stands for */
+	struct bytes query; /* behind the question mark, still encoded */
 	struct bytes body;
-	struct bytes authorization;   /* header values; empty where absent */
+	struct bytes authorization; /* header values; empty where absent */
 	struct bytes content_type;
 	struct bytes content_digest;
 	struct bytes signature;
 	struct bytes signature_input;
-	struct bytes destination;     /* restante-destination */
-	struct bytes origin;          /* Origin, for CORS */
-	char source[64];          /* address of the client, for rate limits; never for identity */
-	struct caller caller;     /* set by server.authorize where the route asks for it */
+	struct bytes destination; /* restante-destination */
+	struct bytes origin;	  /* Origin, for CORS */
+	char source[64];      /* address of the client, for rate limits; never for identity */
+	struct caller caller; /* set by server.authorize where the route asks for it */
 	struct connection *connection; /* NULL once the client is gone */
-	void *job;                /* the handler's own */
+	void *job;		       /* the handler's own */
 };
 
 enum route_flags {
 	ROUTE_PUBLIC = 0,
-	ROUTE_AUTH = 1,           /* server.authorize() must accept it first */
-	ROUTE_SIGNED = 2,         /* server-to-server: Content-Type must be application/json */
+	ROUTE_AUTH = 1,	  /* server.authorize() must accept it first */
+	ROUTE_SIGNED = 2, /* server-to-server: Content-Type must be application/json */
 };
 
 /* A table of these ends with a zeroed entry. At most one {} per path, as its last part:
@@ -52,12 +52,12 @@ struct route {
 	enum method method;
 	const char *path;
 	unsigned flags;
-	size_t body_max;          /* 0: no body allowed */
+	size_t body_max; /* 0: no body allowed */
 	void (*handle)(struct request *request);
 };
 
 struct header {
-	const char *name;  /* lower case */
+	const char *name; /* lower case */
 	const char *value;
 };
 
@@ -70,7 +70,8 @@ void request_reply_with(struct request *request, int status, const char *content
 
 /* Answers with the uniform error object (docs/protocol.md, "Errors"). field may be NULL;
  * message is shown to people, NULL for the usual one of that error. */
-void request_fail(struct request *request, enum err err, const char *field, const char *message);
+void request_fail(struct request *request, enum err err, const char *field,
+		  const char *message);
 /* The same with `details` given as a JSON object in text. */
 void request_fail_with(struct request *request, enum err err, const char *message,
 		       struct bytes details);

@@ -33,18 +33,18 @@ struct socket_handlers {
 };
 
 struct server_config {
-	const char *host;          /* address to listen on; "" for all */
+	const char *host; /* address to listen on; "" for all */
 	int port;
-	const char *certificate;   /* PEM files; NULL for plain HTTP behind a proxy */
+	const char *certificate; /* PEM files; NULL for plain HTTP behind a proxy */
 	const char *key;
 	const char *const *cors_origins; /* NULL-ended; "*" allows any */
-	bool trust_forwarded_for;  /* behind a proxy: the last X-Forwarded-For is the source */
+	bool trust_forwarded_for; /* behind a proxy: the last X-Forwarded-For is the source */
 	size_t max_connections;
-	size_t socket_frame_max;   /* bytes of one incoming WebSocket message */
+	size_t socket_frame_max; /* bytes of one incoming WebSocket message */
 	/* For a whole request; a head has that or 10 s, a reply has it for each piece that
 	 * the client takes, and an idle connection is kept for twice that. */
 	int64_t request_timeout_ms;
-	int64_t socket_idle_ms;    /* ping after this, close after twice this */
+	int64_t socket_idle_ms; /* ping after this, close after twice this */
 	const struct route *routes;
 	const char *socket_path;
 	struct socket_handlers sockets;
@@ -56,7 +56,8 @@ struct server_config {
 };
 
 /* Opens the listening socket; the configuration must outlive the server. */
-enum err server_create(const struct server_config *config, struct server **server_out) MUST_CHECK;
+enum err server_create(const struct server_config *config,
+		       struct server **server_out) MUST_CHECK;
 /* Dispatches what is left in the inbox. To be called when server_run() has returned and
  * no other thread posts to the inbox or returns to it any more. */
 void server_destroy(struct server **server);
@@ -68,8 +69,9 @@ struct inbox *server_inbox(struct server *server);
 /* Runs until server_stop(). With 0 as seconds the loop ends at once when nothing is open;
  * else open requests get that long to finish and sockets are closed with 1012. */
 void server_run(struct server *server, int drain_seconds);
-void server_stop(struct server *server);   /* from any thread and from signal handlers */
-void server_reload(struct server *server); /* reads the certificate anew; from signal handlers too */
+void server_stop(struct server *server); /* from any thread and from signal handlers */
+void server_reload(
+	struct server *server); /* reads the certificate anew; from signal handlers too */
 int server_port(const struct server *server); /* the port really bound, for port 0 */
 
 /* --- sockets ----------------------------------------------------------------------- */
@@ -84,7 +86,7 @@ void socket_close(struct socket *socket, uint16_t code, const char *reason);
 /* Stops or goes on reading from the client: for when the store is busy. */
 void socket_pause(struct socket *socket, bool pause);
 struct arena *socket_arena(struct socket *socket); /* lives as long as the socket */
-void *socket_node(struct socket *socket);          /* the server's context */
+void *socket_node(struct socket *socket);	   /* the server's context */
 const char *socket_source(const struct socket *socket);
 
 #endif

@@ -10,14 +10,14 @@
 #include "restante/arena.h"
 #include "restante/sign.h"
 
-#define S2S_NONCE_SIZE 23            /* 16 bytes base64url, with the NUL */
-#define S2S_LIFE_S 60
-#define S2S_SKEW_S 300
+#define S2S_NONCE_SIZE	 23 /* 16 bytes base64url, with the NUL */
+#define S2S_LIFE_S	 60
+#define S2S_SKEW_S	 300
 #define S2S_NONCE_KEPT_S 660
 
 /* The parts of a request that its signature covers, as both sides know them. */
 struct s2s_target {
-	const char *authority;       /* of the receiver's document, never from Host */
+	const char *authority; /* of the receiver's document, never from Host */
 	const char *path;
 	const char *destination;     /* domain of the receiver */
 	struct bytes content_digest; /* header value */
@@ -25,14 +25,14 @@ struct s2s_target {
 
 /* What a Signature-Input says, once it has been found to be in form. */
 struct s2s_params {
-	char origin[DOMAIN_SIZE];    /* of keyid */
+	char origin[DOMAIN_SIZE]; /* of keyid */
 	char kid[33];
 	int64_t created_s;
 	int64_t expires_s;
 	char nonce[S2S_NONCE_SIZE];
 	uint8_t signature[64];
-	struct bytes inner;          /* `("@method" …);created=…`: the value behind `restante=`;
-				      * points into the header */
+	struct bytes inner; /* `("@method" …);created=…`: the value behind `restante=`;
+			     * points into the header */
 };
 
 /* Header values, in the arena. */

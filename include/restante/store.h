@@ -30,7 +30,7 @@ enum store_kind {
  * that its in members point to belong to the lane. Results are put into the arena. */
 struct store_op {
 	struct message message; /* reply_to and returned are the sender's to set */
-	void *context;          /* the sender's own */
+	void *context;		/* the sender's own */
 	enum store_kind kind;
 	struct arena *arena;
 	int64_t now_ms;
@@ -38,15 +38,15 @@ struct store_op {
 };
 
 struct store_config {
-	const char *url;         /* "" or a path: SQLite */
+	const char *url; /* "" or a path: SQLite */
 	const char *data_dir;
-	const char *domain;      /* own domain: recipients here are local */
+	const char *domain; /* own domain: recipients here are local */
 	int64_t max_devices;
-	int64_t prekeys_max;     /* waiting, of each kind, for one device */
+	int64_t prekeys_max; /* waiting, of each kind, for one device */
 	int64_t mailbox_items, mailbox_bytes, mailbox_life_ms;
 	int64_t outbox_items, outbox_bytes, outbox_life_ms;
 	bool no_remote_receipts; /* nodes get no receipts for messages that come from now on */
-	size_t inbox_capacity;   /* operations that may wait, per lane */
+	size_t inbox_capacity;	 /* operations that may wait, per lane */
 };
 
 struct store;

@@ -8,10 +8,10 @@
 
 #include "restante/messages.h"
 
-#define STREAM_SIZE 23               /* 16 bytes base64url, with the NUL */
-#define TRANSACTION_ITEMS_MAX 1000
+#define STREAM_SIZE		  23 /* 16 bytes base64url, with the NUL */
+#define TRANSACTION_ITEMS_MAX	  1000
 #define TRANSACTION_EPHEMERAL_MAX 100
-#define TOKEN_TEXT_MAX 128           /* of an item */
+#define TOKEN_TEXT_MAX		  128 /* of an item */
 
 enum fed_kind { FED_MESSAGE = 1, FED_RECEIPT = 2, FED_DEVICES_CHANGED = 3, FED_VOID = 4 };
 
@@ -21,21 +21,22 @@ struct fed_item {
 	 * Nothing else in it counts then. Content over the limit ends as `too_large`. */
 	bool bad;
 	bool too_large;
-	struct address from;         /* message, receipt; devices_changed: the address */
-	uint8_t from_device;         /* message */
+	struct address from; /* message, receipt; devices_changed: the address */
+	uint8_t from_device; /* message */
 	struct address to;
-	struct message_request message; /* message: id, envelopes, timestamp, urgent, list_version */
+	struct message_request
+		message; /* message: id, envelopes, timestamp, urgent, list_version */
 	int64_t expires_at_ms;
 	const char *token;
 	uint8_t devices[DEVICES_MAX]; /* receipt */
 	size_t n_devices;
-	int64_t generation;          /* receipt: the device that sent the message; not decoded,
-				      * but set by who has checked the token */
-	int64_t list_version;        /* devices_changed */
+	int64_t generation;   /* receipt: the device that sent the message; not decoded,
+			       * but set by who has checked the token */
+	int64_t list_version; /* devices_changed */
 };
 
 struct transaction {
-	char stream[STREAM_SIZE];    /* "" when it carries ephemeral items */
+	char stream[STREAM_SIZE]; /* "" when it carries ephemeral items */
 	int64_t seq;
 	struct fed_item *items;
 	size_t n_items;
@@ -58,7 +59,7 @@ struct bytes fed_receipt_encode(struct arena *arena, const char *id_text, const 
 				int64_t now_ms, const char *token);
 struct bytes fed_devices_changed_encode(struct arena *arena, const char *address,
 					int64_t list_version);
-struct bytes fed_void_encode(void);  /* static */
+struct bytes fed_void_encode(void); /* static */
 
 /* The body of a transaction from stored items; stream NULL: they are ephemeral. */
 struct bytes transaction_encode(struct arena *arena, const char *stream, int64_t seq,
@@ -92,8 +93,8 @@ struct item_result {
 };
 
 /* `{"acked":…,"results":[…]}`; only results other than ok are given. */
-struct bytes results_encode(struct arena *arena, int64_t acked, const struct item_result *results,
-			    size_t count);
+struct bytes results_encode(struct arena *arena, int64_t acked,
+			    const struct item_result *results, size_t count);
 struct fed_results {
 	int64_t acked;
 	struct item_result *results;
@@ -103,7 +104,8 @@ struct fed_results {
 enum err results_decode(struct arena *arena, struct bytes json, int64_t first, int64_t last,
 			struct fed_results *results_out) MUST_CHECK;
 /* The list inside a stale_list result's detail, for the cache of remote lists. */
-enum err stale_list_decode(struct arena *arena, struct bytes detail, const struct address *address,
+enum err stale_list_decode(struct arena *arena, struct bytes detail,
+			   const struct address *address,
 			   struct device_list *list_out) MUST_CHECK;
 
 /* The code of an error object, "" where it is none. */

@@ -31,7 +31,8 @@ static void account_got(struct message *message)
 
 void account_get(struct request *request)
 {
-	struct op_account_get *op = ask(request, ACCOUNT_GET, struct op_account_get, account_got);
+	struct op_account_get *op =
+		ask(request, ACCOUNT_GET, struct op_account_get, account_got);
 
 	op->caller = request->caller;
 	request_post(request, &op->op);
@@ -68,9 +69,9 @@ void account_change(struct request *request)
  * verified on the pool, and the hash that it was verified against goes with the operation,
  * which fails if it has changed since. */
 struct proof {
-	const char *current;             /* what the caller says it is; NULL: nothing */
-	const char *replacement;         /* NULL: delete the account */
-	const char *hash;                /* of the present one; NULL: none is set */
+	const char *current;	 /* what the caller says it is; NULL: nothing */
+	const char *replacement; /* NULL: delete the account */
+	const char *hash;	 /* of the present one; NULL: none is set */
 };
 
 static void password_was_set(struct message *message)
@@ -152,7 +153,8 @@ static void proof_begin(struct request *request, const char *current, const char
 	struct proof *proof = arena_new(request->arena, struct proof);
 	struct op_account_get *op;
 
-	if (!request_permit(request, LIMIT_LOGIN_ACCOUNT, request->source, request->caller.user))
+	if (!request_permit(request, LIMIT_LOGIN_ACCOUNT, request->source,
+			    request->caller.user))
 		return;
 	proof->current = current;
 	proof->replacement = replacement;
@@ -181,8 +183,8 @@ void account_remove(struct request *request)
 	enum err err = ERR_OK;
 
 	if (request->body.len > 0)
-		err = text_member_decode(request->arena, request->body, "password", PASSWORD_MAX,
-					 true, &current, &problem);
+		err = text_member_decode(request->arena, request->body, "password",
+					 PASSWORD_MAX, true, &current, &problem);
 	if (err != ERR_OK)
 		request_refuse(request, err, &problem);
 	else
@@ -202,7 +204,8 @@ static void consent_got(struct message *message)
 
 void consent_list(struct request *request)
 {
-	struct op_consent_get *op = ask(request, CONSENT_GET, struct op_consent_get, consent_got);
+	struct op_consent_get *op =
+		ask(request, CONSENT_GET, struct op_consent_get, consent_got);
 
 	op->caller = request->caller;
 	request_post(request, &op->op);
@@ -216,9 +219,11 @@ static void consent_was_set(struct message *message)
 		request_ok_empty(request);
 }
 
-static void consent_set(struct request *request, enum consent_state state, enum consent_state from)
+static void consent_set(struct request *request, enum consent_state state,
+			enum consent_state from)
 {
-	struct op_consent_set *op = ask(request, CONSENT_SET, struct op_consent_set, consent_was_set);
+	struct op_consent_set *op =
+		ask(request, CONSENT_SET, struct op_consent_set, consent_was_set);
 
 	if (!request_permit(request, LIMIT_CALLS, request->caller.user, NULL) ||
 	    !request_address(request, &op->address))

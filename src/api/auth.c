@@ -85,7 +85,8 @@ void auth_register(struct request *request)
 		return;
 	err = register_decode(request->arena, request->body, &registration->in, &problem);
 	if (err == ERR_OK)
-		err = registration_policy(request_node(request)->config, registration->in.invite);
+		err = registration_policy(request_node(request)->config,
+					  registration->in.invite);
 	if (err != ERR_OK) {
 		request_refuse(request, err, &problem);
 		return;
@@ -108,7 +109,8 @@ struct nonce_bytes {
 	uint8_t mac[SHA256_SIZE];
 };
 
-static void nonce_seal(struct node *node, const struct nonce_bytes *nonce, uint8_t mac_out[SHA256_SIZE])
+static void nonce_seal(struct node *node, const struct nonce_bytes *nonce,
+		       uint8_t mac_out[SHA256_SIZE])
 {
 	uint8_t input[sizeof("login") + 24];
 
@@ -136,7 +138,8 @@ static bool nonce_is_good(struct node *node, const char *text, int64_t *expires_
 	uint8_t mac[SHA256_SIZE];
 	uint64_t time_ms = 0;
 
-	if (base64url_decode_exact(bytes_of_text(text), sizeof(nonce), (uint8_t *)&nonce) != ERR_OK)
+	if (base64url_decode_exact(bytes_of_text(text), sizeof(nonce), (uint8_t *)&nonce) !=
+	    ERR_OK)
 		return false;
 	nonce_seal(node, &nonce, mac);
 	for (int i = 0; i < 8; i++)
@@ -194,7 +197,8 @@ static void login_opened(struct message *message)
 static void login_open(struct request *request)
 {
 	struct login *login = request->job;
-	struct op_session_open *op = ask(request, SESSION_OPEN, struct op_session_open, login_opened);
+	struct op_session_open *op =
+		ask(request, SESSION_OPEN, struct op_session_open, login_opened);
 
 	op->generation = login->found->generation;
 	if (login->in.password != NULL) {
@@ -328,8 +332,8 @@ void auth_refresh(struct request *request)
 
 	if (!request_permit(request, LIMIT_SESSION, request->source, NULL))
 		return;
-	err = text_member_decode(request->arena, request->body, "refresh_token", 256, false, &old,
-				 &problem);
+	err = text_member_decode(request->arena, request->body, "refresh_token", 256, false,
+				 &old, &problem);
 	if (err != ERR_OK) {
 		request_refuse(request, err, &problem);
 		return;
@@ -354,7 +358,8 @@ static void session_ended(struct message *message)
 
 void auth_logout(struct request *request)
 {
-	struct op_session_end *op = ask(request, SESSION_END, struct op_session_end, session_ended);
+	struct op_session_end *op =
+		ask(request, SESSION_END, struct op_session_end, session_ended);
 
 	op->caller = request->caller;
 	request_post(request, &op->op);

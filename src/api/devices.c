@@ -18,14 +18,15 @@ static void devices_got(struct message *message)
 	struct request *request = request_back(&op->op);
 
 	if (request != NULL)
-		request_ok(request, devices_encode(request->arena, op->list_version,
-						   request->caller.device_id, op->devices,
-						   op->count));
+		request_ok(request,
+			   devices_encode(request->arena, op->list_version,
+					  request->caller.device_id, op->devices, op->count));
 }
 
 void devices_list(struct request *request)
 {
-	struct op_devices_get *op = ask(request, DEVICES_GET, struct op_devices_get, devices_got);
+	struct op_devices_get *op =
+		ask(request, DEVICES_GET, struct op_devices_get, devices_got);
 
 	op->caller = request->caller;
 	request_post(request, &op->op);
@@ -67,8 +68,9 @@ static void device_removed(struct message *message)
 		return;
 	node_tell(request_node(request), &op->effects);
 	log_info(device, "result=removed");
-	request_ok(request, bytes_of_text(arena_printf(request->arena, "{\"list_version\":%lld}",
-						       (long long)op->list_version)));
+	request_ok(request,
+		   bytes_of_text(arena_printf(request->arena, "{\"list_version\":%lld}",
+					      (long long)op->list_version)));
 }
 
 void device_delete(struct request *request)
@@ -100,8 +102,8 @@ static void link_token_created(struct message *message)
 void device_link_token(struct request *request)
 {
 	struct session_token *token = arena_new(request->arena, struct session_token);
-	struct op_link_token_create *op =
-		ask(request, LINK_TOKEN_CREATE, struct op_link_token_create, link_token_created);
+	struct op_link_token_create *op = ask(request, LINK_TOKEN_CREATE,
+					      struct op_link_token_create, link_token_created);
 
 	if (!request_permit(request, LIMIT_LINK, request->caller.user, NULL))
 		return;
@@ -115,7 +117,7 @@ void device_link_token(struct request *request)
 
 struct linking {
 	struct link_request in;
-	const char *password_hash;       /* by password: what it was verified against */
+	const char *password_hash; /* by password: what it was verified against */
 	struct session_token token;
 };
 

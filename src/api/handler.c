@@ -56,9 +56,8 @@ void request_ok_empty(struct request *request)
 bool request_permit(struct request *request, enum limit limit, const char *first,
 		    const char *second)
 {
-	const char *key = second == NULL
-				  ? first
-				  : arena_printf(request->arena, "%s\n%s", first, second);
+	const char *key =
+		second == NULL ? first : arena_printf(request->arena, "%s\n%s", first, second);
 	int64_t wait_ms = limit_take(request_node(request), limit, bytes_of_text(key));
 
 	if (wait_ms > 0)

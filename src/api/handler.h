@@ -5,7 +5,8 @@
  *
  *	void consent_get(struct request *request)
  *	{
- *		struct op_consent_get *op = ask(request, CONSENT_GET, struct op_consent_get, consent_got);
+ *		struct op_consent_get *op = ask(request, CONSENT_GET, struct op_consent_get,
+ *consent_got);
  *
  *		op->caller = request->caller;
  *		request_post(request, &op->op);
@@ -26,7 +27,7 @@ static inline struct node *request_node(const struct request *request)
 /* A new operation in the request's arena, whose context is the request. */
 void *request_op(struct request *request, enum store_kind kind, size_t size,
 		 void (*returned)(struct message *message));
-#define ask(request, kind, type, returned)                                                         \
+#define ask(request, kind, type, returned)                                                     \
 	((type *)request_op((request), STORE_##kind, sizeof(type), (returned)))
 
 /* Gives the operation to the store, or answers 503. */

@@ -19,7 +19,7 @@
 #define SUBSCRIPTION_MS (30 * DAYS_MS)
 
 struct inbound {
-	struct peer_query query;         /* first: it comes back as a message */
+	struct peer_query query; /* first: it comes back as a message */
 	struct request *request;
 	struct s2s_params params;
 	struct s2s_target target;
@@ -66,11 +66,11 @@ static void inbound_refuse_with(struct request *request, enum err err, const cha
 
 	metric_inc(inbound_refused_total);
 	log_info(inbound_refused, "origin=%s code=%s source=%s",
-		 inbound->params.origin[0] != '\0' ? inbound->params.origin : "-", err_code(err),
-		 request->source);
+		 inbound->params.origin[0] != '\0' ? inbound->params.origin : "-",
+		 err_code(err), request->source);
 	text_init(&body, request->arena, 256);
-	text_printf(&body,
-		    "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":", err_code(err));
+	text_printf(&body, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":",
+		    err_code(err));
 	text_json_string(&body, bytes_of_text(field != NULL ? field : "refused"));
 	text_puts(&body, ",\"details\":");
 	text_add(&body, details);
@@ -152,10 +152,10 @@ static void inbound_begin(struct request *request, void (*accepted)(struct reque
 	inbound->accepted = accepted;
 	err = inbound_check_head(request, inbound);
 	if (err == ERR_SIG_CLOCK) {
-		inbound_refuse_with(request, err, NULL,
-				    bytes_of_text(arena_printf(request->arena,
-							       "{\"server_time\":%lld}",
-							       (long long)clock_now_ms())));
+		inbound_refuse_with(
+			request, err, NULL,
+			bytes_of_text(arena_printf(request->arena, "{\"server_time\":%lld}",
+						   (long long)clock_now_ms())));
 		return;
 	}
 	if (err == ERR_OK && !origin_is_known(node, inbound->params.origin) &&
@@ -202,8 +202,8 @@ static void transaction_stored(struct message *message)
 		return;
 	}
 	metric_inc(transactions_received_total);
-	log_debug(inbound, "origin=%s items=%zu replay=%d", op->origin, op->transaction->n_items,
-		  op->replay);
+	log_debug(inbound, "origin=%s items=%zu replay=%d", op->origin,
+		  op->transaction->n_items, op->replay);
 	node_tell(node, &op->effects);
 	inbound_reply(request, 200, op->answer);
 }
@@ -228,9 +228,9 @@ static void transaction_accepted(struct request *request)
 	struct op_transaction *op =
 		ask(request, TRANSACTION, struct op_transaction, transaction_stored);
 	struct problem problem = {0};
-	enum err err = transaction_decode(request->arena, request->body, inbound_origin(request),
-					  (size_t)node->config->limits_content, transaction,
-					  &problem);
+	enum err err =
+		transaction_decode(request->arena, request->body, inbound_origin(request),
+				   (size_t)node->config->limits_content, transaction, &problem);
 
 	if (err != ERR_OK) {
 		inbound_refuse(request, err, problem.field);
@@ -268,7 +268,8 @@ static void inbound_claimed(struct message *message)
 static enum err requester_check(struct request *request, const struct address *requester,
 				enum limit limit, const struct address *address)
 {
-	const char *key = arena_printf(request->arena, "%s\n%s", requester->text, address->text);
+	const char *key =
+		arena_printf(request->arena, "%s\n%s", requester->text, address->text);
 
 	if (strcmp(requester->domain, inbound_origin(request)) != 0)
 		return ERR_FORBIDDEN;

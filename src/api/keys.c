@@ -15,7 +15,7 @@
 
 struct upload {
 	struct key_upload in;
-	struct op_keys_stats *device;    /* what signatures are verified against */
+	struct op_keys_stats *device; /* what signatures are verified against */
 };
 
 static void keys_stored(struct message *message)
@@ -26,12 +26,13 @@ static void keys_stored(struct message *message)
 	if (request == NULL)
 		return;
 	node_tell(request_node(request), &op->effects);
-	request_ok(request,
-		   bytes_of_text(arena_printf(
-			   request->arena,
-			   "{\"one_time_prekeys\":%lld,\"pq_prekeys\":%lld,\"list_version\":%lld}",
-			   (long long)op->one_time, (long long)op->pq,
-			   (long long)op->list_version)));
+	request_ok(
+		request,
+		bytes_of_text(arena_printf(
+			request->arena,
+			"{\"one_time_prekeys\":%lld,\"pq_prekeys\":%lld,\"list_version\":%lld}",
+			(long long)op->one_time, (long long)op->pq,
+			(long long)op->list_version)));
 }
 
 static void upload_checked(struct message *message)
@@ -112,7 +113,7 @@ struct remote {
 	struct remote_call call;
 	struct request *request;
 	struct address address;
-	bool all_devices;                /* the answer will be the whole list */
+	bool all_devices; /* the answer will be the whole list */
 	struct device_list list;
 };
 
@@ -166,7 +167,8 @@ static void remote_answered(struct message *message)
 	if (err == ERR_OK && strcmp(remote->list.address.text, remote->address.text) != 0)
 		err = ERR_PEER_INVALID;
 	if (err != ERR_OK) {
-		request_fail(request, err == ERR_VALIDATION ? ERR_PEER_INVALID : err, NULL, NULL);
+		request_fail(request, err == ERR_VALIDATION ? ERR_PEER_INVALID : err, NULL,
+			     NULL);
 		return;
 	}
 	if (!remote->all_devices) {
@@ -178,8 +180,8 @@ static void remote_answered(struct message *message)
 	request_post(request, &op->op);
 }
 
-static void remote_ask(struct request *request, enum remote_path path, const struct address *address,
-		       bool all_devices, struct bytes body)
+static void remote_ask(struct request *request, enum remote_path path,
+		       const struct address *address, bool all_devices, struct bytes body)
 {
 	struct remote *remote = arena_new(request->arena, struct remote);
 
@@ -210,7 +212,8 @@ static void device_list_got(struct message *message)
 
 void keys_devices(struct request *request)
 {
-	struct op_device_list *op = ask(request, DEVICE_LIST, struct op_device_list, device_list_got);
+	struct op_device_list *op =
+		ask(request, DEVICE_LIST, struct op_device_list, device_list_got);
 
 	if (!request_permit(request, LIMIT_LISTS, request->caller.user, NULL) ||
 	    !request_address(request, &op->address))
@@ -220,7 +223,8 @@ void keys_devices(struct request *request)
 	if (is_local(request, &op->address)) {
 		request_post(request, &op->op);
 	} else {
-		struct list_request ask_for = {.requester = op->requester, .address = op->address};
+		struct list_request ask_for = {.requester = op->requester,
+					       .address = op->address};
 
 		remote_ask(request, REMOTE_DEVICE_LIST, &op->address, true,
 			   list_request_encode(request->arena, &ask_for));
@@ -265,7 +269,8 @@ static void claim_begin(struct request *request, struct claim_request *claim)
 		return;
 	}
 	op = ask(request, CLAIM, struct op_claim, keys_claimed);
-	op->claimer = arena_printf(request->arena, "g%lld", (long long)request->caller.generation);
+	op->claimer =
+		arena_printf(request->arena, "g%lld", (long long)request->caller.generation);
 	op->claim = claim;
 	op->caller = &request->caller;
 	request_post(request, &op->op);

@@ -34,8 +34,8 @@ void message_send(struct request *request)
 	int64_t wait_ms;
 	enum err err;
 
-	err = message_decode(request->arena, request->body, (size_t)node->config->limits_content,
-			     message, &problem);
+	err = message_decode(request->arena, request->body,
+			     (size_t)node->config->limits_content, message, &problem);
 	if (err != ERR_OK) {
 		request_refuse(request, err, &problem);
 		return;
@@ -59,7 +59,8 @@ static void message_found(struct message *message)
 
 void message_status(struct request *request)
 {
-	struct op_message_get *op = ask(request, MESSAGE_GET, struct op_message_get, message_found);
+	struct op_message_get *op =
+		ask(request, MESSAGE_GET, struct op_message_get, message_found);
 
 	if (uuid7_parse(request->param, op->id) != ERR_OK) {
 		request_fail(request, ERR_NOT_FOUND, NULL, NULL);

@@ -15,15 +15,15 @@
 
 #include <stdlib.h>
 
-#define POOL_THREADS	    2
-#define POOL_CAPACITY	    64
-#define STORE_CAPACITY	    4096
-#define BUCKETS_MAX	    65536
-#define NONCES_PER_ORIGIN   200000
-#define EXPIRE_EVERY_MS	    MINUTES_MS
-#define EXPIRE_ROWS	    2000
-#define DRAIN_SECONDS	    5
-#define SOCKET_FRAME_MAX    ((size_t)4 << 20)
+#define POOL_THREADS	  2
+#define POOL_CAPACITY	  64
+#define STORE_CAPACITY	  4096
+#define BUCKETS_MAX	  65536
+#define NONCES_PER_ORIGIN 200000
+#define EXPIRE_EVERY_MS	  MINUTES_MS
+#define EXPIRE_ROWS	  2000
+#define DRAIN_SECONDS	  5
+#define SOCKET_FRAME_MAX  ((size_t)4 << 20)
 
 void node_store_config(const struct config *config, struct store_config *store_out)
 {

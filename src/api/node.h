@@ -21,19 +21,19 @@ enum limit {
 };
 
 struct node {
-	struct arena *arena;         /* this node */
+	struct arena *arena; /* this node */
 	const struct config *config;
 	struct server_config server_config;
 	struct node_keys keys;
 	struct store_config store_config;
 	struct store *store;
-	struct worker_pool *pool;    /* password hashing, bulk verification */
+	struct worker_pool *pool; /* password hashing, bulk verification */
 	struct server *server;
-	struct inbox *inbox;         /* the server's */
+	struct inbox *inbox; /* the server's */
 	struct live *live;
 	struct federation *federation;
 	struct nonces *nonces;
-	struct known_origin *origins;   /* origins.c */
+	struct known_origin *origins; /* origins.c */
 	struct ratelimit *limits[LIMIT_COUNT];
 	char authority[AUTHORITY_SIZE]; /* of this node's published federation URL */
 
@@ -42,11 +42,11 @@ struct node {
 	struct bytes document;
 	int64_t document_ms;
 
-	struct client *waiting;      /* sockets without a token yet (socket.c) */
-	bool expiring;               /* housekeeping is in the store */
+	struct client *waiting; /* sockets without a token yet (socket.c) */
+	bool expiring;		/* housekeeping is in the store */
 	int64_t next_expiry_ms;
-	char no_password_hash[128];  /* matches nothing: for accounts without one */
-	bool ready;                  /* the last housekeeping found the store in order */
+	char no_password_hash[128]; /* matches nothing: for accounts without one */
+	bool ready;		    /* the last housekeeping found the store in order */
 };
 
 /* node.c: posts, or false: full, or the node is stopping and that part has gone. */
@@ -70,7 +70,8 @@ enum err document_renew(struct node *node, int64_t now_ms) MUST_CHECK;
 extern const struct route api_routes[];
 enum err api_authorize(struct request *request);
 /* A bearer token: ERR_OK and the caller. Used by sockets, too. */
-enum err api_token_check(struct node *node, struct bytes token, struct caller *caller_out) MUST_CHECK;
+enum err api_token_check(struct node *node, struct bytes token,
+			 struct caller *caller_out) MUST_CHECK;
 
 /* socket.c */
 extern const struct socket_handlers api_sockets;

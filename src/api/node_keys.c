@@ -43,7 +43,8 @@ static enum err write_root_public(const char *path, const struct sign_key *root)
 	bool ok;
 
 	if (file == NULL) {
-		log_error(config, "path=%s reason=%s", log_quote(path), log_quote(strerror(errno)));
+		log_error(config, "path=%s reason=%s", log_quote(path),
+			  log_quote(strerror(errno)));
 		return ERR_INTERNAL;
 	}
 	base64_encode_to(bytes_of(root->public_key, sizeof(root->public_key)), text);

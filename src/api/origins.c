@@ -29,7 +29,8 @@ void origins_forget(struct node *node)
 {
 	struct known_origin *origin, *next;
 
-	HASH_ITER(hh, node->origins, origin, next) {
+	HASH_ITER(hh, node->origins, origin, next)
+	{
 		HASH_DEL(node->origins, origin);
 		free(origin);
 	}

@@ -51,7 +51,8 @@ bool receipt_token_check(struct node *node, const char *text, const uint8_t id[1
 	struct token_bytes given, expected;
 	uint64_t generation = 0;
 
-	if (base64url_decode_exact(bytes_of_text(text), sizeof(given), (uint8_t *)&given) != ERR_OK)
+	if (base64url_decode_exact(bytes_of_text(text), sizeof(given), (uint8_t *)&given) !=
+	    ERR_OK)
 		return false;
 	for (int i = 0; i < 8; i++)
 		generation = generation << 8 | given.generation[i];

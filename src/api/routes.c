@@ -12,9 +12,9 @@
 #define FEDERATION "/federation/v1/"
 
 /* Bodies: most are small; keys and messages have their own limits. */
-#define SMALL	((size_t)16 << 10)
-#define KEYS	((size_t)1 << 20)
-#define LARGE	((size_t)4 << 20)
+#define SMALL	   ((size_t)16 << 10)
+#define KEYS	   ((size_t)1 << 20)
+#define LARGE	   ((size_t)4 << 20)
 
 const struct route api_routes[] = {
 	{METHOD_POST, API "auth/register", ROUTE_PUBLIC, KEYS, auth_register},

@@ -31,8 +31,8 @@ void session_answer(struct request *request, const struct session_facts *facts,
 	caller.expires_at_ms = caller.issued_at_ms + node->config->accounts_access_token_life;
 	address_make(facts->user, node->config->node_domain, &address);
 	reply.address = address.text;
-	reply.access_token = token_issue(node->keys.token_secret, node->config->node_domain, &caller,
-					 request->arena);
+	reply.access_token = token_issue(node->keys.token_secret, node->config->node_domain,
+					 &caller, request->arena);
 	reply.expires_in_s = node->config->accounts_access_token_life / SECONDS_MS;
 	request_reply(request, facts->status, session_encode(request->arena, &reply));
 }

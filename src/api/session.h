@@ -19,7 +19,7 @@ void session_token_make(struct request *request, struct session_token *token,
 			struct new_session *session_out);
 
 struct session_facts {
-	int status;              /* 200 or 201 */
+	int status; /* 200 or 201 */
 	const char *user;
 	uint8_t device_id;
 	int64_t generation;

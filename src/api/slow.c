@@ -22,7 +22,8 @@ static enum err slow_run(struct slow_job *job)
 	enum err err = ERR_OK;
 
 	if (job->upload != NULL)
-		err = key_upload_check(job->upload, job->scheme, job->identity_key, &job->problem);
+		err = key_upload_check(job->upload, job->scheme, job->identity_key,
+				       &job->problem);
 	if (err == ERR_OK && job->verify_password != NULL &&
 	    !password_verify(job->verify_hash, bytes_of_text(job->verify_password)))
 		err = ERR_LOGIN_FAILED;

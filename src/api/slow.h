@@ -17,13 +17,13 @@ struct slow_job {
 	struct password_cost cost;
 	/* What is to be done, in this order; NULL: not. */
 	const struct key_upload *upload; /* verify it, */
-	enum key_scheme scheme;          /* against this identity where it brings none */
+	enum key_scheme scheme;		 /* against this identity where it brings none */
 	struct bytes identity_key;
-	const char *verify_password;     /* is it the one of verify_hash? */
+	const char *verify_password; /* is it the one of verify_hash? */
 	const char *verify_hash;
-	const char *hash_password;       /* into `hash` */
+	const char *hash_password; /* into `hash` */
 	/* out */
-	enum err err;                    /* ERR_LOGIN_FAILED: another password */
+	enum err err; /* ERR_LOGIN_FAILED: another password */
 	struct problem problem;
 	char hash[PASSWORD_HASH_SIZE];
 };

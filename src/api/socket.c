@@ -16,17 +16,17 @@
 
 #define AUTH_TIMEOUT_MS (10 * SECONDS_MS)
 /* With more operations than this in the store, the socket is not read. */
-#define PENDING_MAX 256
+#define PENDING_MAX	256
 
 /* A socket and what is under way for it; it outlives the socket until that is back. */
 struct client {
 	struct node *node;
-	struct socket *socket;           /* NULL once closed */
-	struct session *session;         /* NULL until authenticated */
-	struct client *next, *previous;  /* those that have not authenticated yet */
+	struct socket *socket;		/* NULL once closed */
+	struct session *session;	/* NULL until authenticated */
+	struct client *next, *previous; /* those that have not authenticated yet */
 	int64_t opened_ms;
 	bool checking;
-	size_t pending;                  /* operations in the store */
+	size_t pending; /* operations in the store */
 };
 
 /* Sockets that must authenticate soon. */
@@ -65,8 +65,8 @@ void sockets_tick(struct node *node, int64_t now_ms)
 /* --- operations --------------------------------------------------------------------- */
 
 /* A new operation for this client, in an arena of its own unless one is given. */
-static void *client_op(struct client *client, struct arena *arena, enum store_kind kind, size_t size,
-		       void (*returned)(struct message *message))
+static void *client_op(struct client *client, struct arena *arena, enum store_kind kind,
+		       size_t size, void (*returned)(struct message *message))
 {
 	struct store_op *op = arena_alloc(arena, size);
 
@@ -114,27 +114,31 @@ static void client_say(struct client *client, struct bytes text)
 		socket_send(client->socket, text);
 }
 
-static void client_error(struct client *client, struct arena *arena, enum err err, const char *field)
+static void client_error(struct client *client, struct arena *arena, enum err err,
+			 const char *field)
 {
 	struct text frame;
 
 	text_init(&frame, arena, 128);
 	text_printf(&frame, "{\"type\":\"error\",\"code\":\"%s\",\"message\":", err_code(err));
-	text_json_string(&frame, bytes_of_text(field != NULL ? field : "the frame was refused"));
+	text_json_string(&frame,
+			 bytes_of_text(field != NULL ? field : "the frame was refused"));
 	text_puts(&frame, "}");
 	client_say(client, text_bytes(&frame));
 }
 
 /* --- auth --------------------------------------------------------------------------- */
 
-static void client_welcome(struct client *client, struct arena *arena, const struct caller *caller)
+static void client_welcome(struct client *client, struct arena *arena,
+			   const struct caller *caller)
 {
 	int64_t left_s = (caller->expires_at_ms - clock_now_ms()) / SECONDS_MS;
 	struct text frame;
 
 	text_init(&frame, arena, 256);
 	text_printf(&frame,
-		    "{\"type\":\"auth\",\"address\":\"%s@%s\",\"device_id\":%u,\"expires_in\":%lld}",
+		    "{\"type\":\"auth\",\"address\":\"%s@%s\",\"device_id\":%u,\"expires_in\":%"
+		    "lld}",
 		    caller->user, client->node->config->node_domain, caller->device_id,
 		    (long long)(left_s > 0 ? left_s : 0));
 	client_say(client, text_bytes(&frame));
@@ -222,11 +226,11 @@ static void frame_auth(struct client *client, const struct frame *frame)
 /* The messages of one frame; answered together when the last is back. Each operation has
  * an arena of its own, for the store may work on one while another is back already. */
 struct batch {
-	struct arena *arena;             /* net thread's */
+	struct arena *arena; /* net thread's */
 	struct client *client;
 	struct frame frame;
 	struct bytes *results;
-	size_t left;                     /* in the store */
+	size_t left; /* in the store */
 };
 
 struct batch_send {
@@ -235,9 +239,11 @@ struct batch_send {
 	size_t index;
 };
 
-static struct bytes refusal_of(struct batch *batch, size_t i, enum err err, struct bytes details)
+static struct bytes refusal_of(struct batch *batch, size_t i, enum err err,
+			       struct bytes details)
 {
-	return send_refusal_encode(batch->arena, batch->frame.messages[i].id_text, err, details);
+	return send_refusal_encode(batch->arena, batch->frame.messages[i].id_text, err,
+				   details);
 }
 
 static struct bytes problem_details(struct arena *arena, const struct problem *problem)
@@ -286,9 +292,8 @@ static void batch_message_stored(struct message *message)
 	if (send->op.op.err == ERR_OK)
 		batch->results[send->index] = send_body(batch->arena, &send->op);
 	else
-		batch->results[send->index] =
-			refusal_of(batch, send->index, send->op.op.err,
-				   send_details(batch->arena, &send->op));
+		batch->results[send->index] = refusal_of(batch, send->index, send->op.op.err,
+							 send_details(batch->arena, &send->op));
 	arena_destroy(&arena);
 	connected = client_back(batch->client);
 	if (--batch->left > 0)
@@ -329,8 +334,8 @@ static void batch_add(struct batch *batch, size_t i)
 		return;
 	}
 	if (wait_ms > 0)
-		batch->results[i] =
-			refusal_of(batch, i, ERR_RATE_LIMITED, wait_details(batch->arena, wait_ms));
+		batch->results[i] = refusal_of(batch, i, ERR_RATE_LIMITED,
+					       wait_details(batch->arena, wait_ms));
 	else
 		batch->results[i] = refusal_of(batch, i, ERR_BUSY, bytes_of_text("{}"));
 	arena_destroy(&arena);

@@ -17,10 +17,10 @@ enum err document_renew(struct node *node, int64_t now_ms)
 	struct arena *arena = arena_create();
 	struct server_document document;
 	struct bytes wrapper;
-	enum err err = federation_own_document(
-		node->config, node->keys.live, node->keys.n_live,
-		node->keys.has_root ? node->keys.root_public_key : NULL, now_ms, arena, &document,
-		&wrapper);
+	enum err err =
+		federation_own_document(node->config, node->keys.live, node->keys.n_live,
+					node->keys.has_root ? node->keys.root_public_key : NULL,
+					now_ms, arena, &document, &wrapper);
 
 	if (err != ERR_OK) {
 		arena_destroy(&arena);
@@ -71,5 +71,6 @@ void metrics_text(struct request *request)
 
 	text_init(&text, request->arena, 8192);
 	metrics_print(&text);
-	request_reply_with(request, 200, "text/plain; version=0.0.4", text_bytes(&text), NULL, 0);
+	request_reply_with(request, 200, "text/plain; version=0.0.4", text_bytes(&text), NULL,
+			   0);
 }

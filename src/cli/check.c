@@ -12,7 +12,8 @@
 /* One line for each thing that was looked at; true where it is good. */
 static bool report(const char *what, bool good, const char *detail)
 {
-	printf("%-14s %s%s%s\n", what, good ? "ok" : "WRONG", detail[0] != '\0' ? ": " : "", detail);
+	printf("%-14s %s%s%s\n", what, good ? "ok" : "WRONG", detail[0] != '\0' ? ": " : "",
+	       detail);
 	return good;
 }
 
@@ -32,7 +33,8 @@ static bool check_keys(const struct config *config)
 	good = report("server keys", good, good ? keys.live[0].kid : err_code(err));
 	if (good)
 		report("root key", true,
-		       keys.has_root ? "known" : "none; a leaked key cannot be revoked at once");
+		       keys.has_root ? "known"
+				     : "none; a leaked key cannot be revoked at once");
 	node_keys_wipe(&keys);
 	return good;
 }

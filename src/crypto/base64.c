@@ -7,7 +7,7 @@
 #include "restante/crypto.h"
 
 static const char standard[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* What each character stands for, with a flag for each alphabet that has it. */
@@ -228,7 +228,7 @@ enum err hex_decode(struct bytes text, size_t len, uint8_t *bytes_out)
 		if (hex_value(text.data[i]) < 0)
 			return ERR_VALIDATION;
 	for (size_t i = 0; i < len; i++)
-		bytes_out[i] = (uint8_t)(hex_value(text.data[2 * i]) << 4 |
+		bytes_out[i] = (uint8_t)(hex_value(text.data[2 * i]) * 16 +
 					 hex_value(text.data[2 * i + 1]));
 	return ERR_OK;
 }

@@ -22,10 +22,10 @@
 #define X25519_SIZE	  32
 
 static const char *const names[] = {
-    [SCHEME_SIGNAL] = "signal",
-    [SCHEME_ED25519] = "ed25519",
-    [SCHEME_P256] = "p256",
-    [SCHEME_P384] = "p384",
+	[SCHEME_SIGNAL] = "signal",
+	[SCHEME_ED25519] = "ed25519",
+	[SCHEME_P256] = "p256",
+	[SCHEME_P384] = "p384",
 };
 #define N_NAMES (sizeof names / sizeof names[0])
 
@@ -140,9 +140,9 @@ static const uint8_t p256_algorithm[] = {0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x4
 static const uint8_t p384_algorithm[] = {0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d,
 					 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
 static const struct curve p256 = {
-    "P-256", "SHA256", 32, {p256_algorithm, sizeof p256_algorithm}};
+	"P-256", "SHA256", 32, {p256_algorithm, sizeof p256_algorithm}};
 static const struct curve p384 = {
-    "P-384", "SHA384", 48, {p384_algorithm, sizeof p384_algorithm}};
+	"P-384", "SHA384", 48, {p384_algorithm, sizeof p384_algorithm}};
 
 /* SubjectPublicKeyInfo of these curves is a few fixed bytes before the point: comparing
  * them is stricter than parsing, and leaves the ASN.1 parser out of reach. */
@@ -179,10 +179,11 @@ static EVP_PKEY *spki_key(const struct curve *curve, struct bytes spki)
 		fatal("OpenSSL has no elliptic curves");
 	if (spki_point(curve, spki, &point)) {
 		OSSL_PARAM params[] = {
-		    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)curve->group, 0),
-		    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point.data,
-					    point.len),
-		    OSSL_PARAM_END,
+			OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)curve->group,
+					       0),
+			OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)point.data,
+						point.len),
+			OSSL_PARAM_END,
 		};
 
 		if (EVP_PKEY_fromdata_init(ctx) != 1 ||
@@ -249,8 +250,8 @@ static enum err ecdsa_verify(const struct curve *curve, struct bytes identity,
 	if (key == NULL)
 		err = ERR_VALIDATION;
 	else
-		err =
-		    ecdsa_is_valid(curve, key, message, signature) ? ERR_OK : ERR_BAD_SIGNATURE;
+		err = ecdsa_is_valid(curve, key, message, signature) ? ERR_OK
+								     : ERR_BAD_SIGNATURE;
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return err;

@@ -19,7 +19,7 @@
 #define READ_ITEMS_MAX 128
 #define READ_BYTES_MAX ((size_t)1 << 20)
 /* A socket that holds more than this gets nothing more until it has drained. */
-#define QUEUED_MAX ((size_t)1 << 20)
+#define QUEUED_MAX     ((size_t)1 << 20)
 
 struct live {
 	struct live_config config;
@@ -30,14 +30,14 @@ struct session {
 	UT_hash_handle hh;
 	struct live *live;
 	struct caller caller;
-	void *socket;                     /* NULL once closed */
-	int64_t cursor;                   /* last seq sent */
+	void *socket;			   /* NULL once closed */
+	int64_t cursor;			   /* last seq sent */
 	int64_t unacked[LIVE_UNACKED_MAX]; /* seqs that are out, ascending */
 	size_t n_unacked;
-	bool level;    /* everything in the mailbox up to now has been sent */
-	bool reading;  /* a read is in the store */
-	bool missed;   /* something arrived while it was */
-	bool greeted;  /* queue_empty has been said */
+	bool level;   /* everything in the mailbox up to now has been sent */
+	bool reading; /* a read is in the store */
+	bool missed;  /* something arrived while it was */
+	bool greeted; /* queue_empty has been said */
 };
 
 struct live *live_create(const struct live_config *config)
@@ -125,7 +125,8 @@ static void mailbox_read(struct message *message)
 	if (session->socket == NULL) {
 		free(session);
 	} else if (op->op.err == ERR_UNAUTHORIZED) {
-		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED, "session ended");
+		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED,
+					    "session ended");
 	} else if (op->op.err == ERR_OK) {
 		session_send_items(session, arena, op->items, op->count);
 		for (size_t i = 0; i < op->count; i++)
@@ -147,8 +148,7 @@ static void session_pump(struct session *session)
 	struct op_mailbox_read *op;
 
 	if (session->live->config.store == NULL || session->level || session->reading ||
-	    room < ROOM_TO_READ ||
-	    session->live->config.queued(session->socket) > QUEUED_MAX)
+	    room < ROOM_TO_READ || session->live->config.queued(session->socket) > QUEUED_MAX)
 		return;
 	arena = arena_create();
 	op = arena_new(arena, struct op_mailbox_read);
@@ -258,7 +258,8 @@ static void tell_ephemeral(struct session *session, struct arena *arena,
 		session_send_items(session, arena, item, 1);
 }
 
-static void tell_delivery(struct live *live, struct arena *arena, const struct delivery *delivery)
+static void tell_delivery(struct live *live, struct arena *arena,
+			  const struct delivery *delivery)
 {
 	struct session *session = session_find(live, delivery->generation);
 	const struct mailbox_item *item = &delivery->item;
@@ -335,9 +336,11 @@ void live_tick(struct live *live, int64_t now_ms)
 {
 	struct session *session, *next;
 
-	HASH_ITER(hh, live->sessions, session, next) {
+	HASH_ITER(hh, live->sessions, session, next)
+	{
 		if (session->caller.expires_at_ms <= now_ms)
-			live->config.close(session->socket, CLOSE_UNAUTHORIZED, "token expired");
+			live->config.close(session->socket, CLOSE_UNAUTHORIZED,
+					   "token expired");
 		else
 			session_pump(session);
 	}

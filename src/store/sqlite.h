@@ -22,19 +22,20 @@ struct sqlite {
 	sqlite3 *db;
 	const struct store_config *config;
 	enum store_lane lane;
-	struct statement *statements;  /* by address of the SQL */
+	struct statement *statements; /* by address of the SQL */
 	/* What the write lane remembers of committed state; dropped by sqlite_forget()
 	 * when a transaction is rolled back. */
-	struct mailbox_usage *usage;        /* by generation: items and bytes */
-	struct destination_entry *destinations; /* by domain: key, last position, items, bytes */
-	int64_t next_seq;              /* 0: not loaded */
+	struct mailbox_usage *usage; /* by generation: items and bytes */
+	struct destination_entry
+		*destinations; /* by domain: key, last position, items, bytes */
+	int64_t next_seq;      /* 0: not loaded */
 	int64_t reserved_seq;
 	/* The device whose caller the running operation has checked; 0: none. */
 	int64_t seen_generation;
 	int64_t seen_ms;
-	int64_t wal_pages;             /* in the log after the last commit */
-	int64_t checkpointed_pages;    /* of those, when last moved into the database */
-	int64_t quiet_until_ms;        /* a broken disk must not fill the log as well */
+	int64_t wal_pages;	    /* in the log after the last commit */
+	int64_t checkpointed_pages; /* of those, when last moved into the database */
+	int64_t quiet_until_ms;	    /* a broken disk must not fill the log as well */
 	int64_t errors_unlogged;
 };
 
@@ -45,8 +46,8 @@ struct query {
 };
 
 struct query query_begin(struct sqlite *sqlite, const char *sql);
-void query_int(struct query *query, int index, int64_t value);  /* indexes from 1 */
-void query_text(struct query *query, int index, const char *text); /* NULL: NULL */
+void query_int(struct query *query, int index, int64_t value);	     /* indexes from 1 */
+void query_text(struct query *query, int index, const char *text);   /* NULL: NULL */
 void query_blob(struct query *query, int index, struct bytes bytes); /* data NULL: NULL */
 void query_null(struct query *query, int index);
 /* Bound bytes and text must live until query_end(). */
@@ -55,9 +56,12 @@ void query_null(struct query *query, int index);
 bool query_row(struct query *query);
 int64_t column_int(const struct query *query, int column); /* columns from 0; NULL: 0 */
 bool column_is_null(const struct query *query, int column);
-struct bytes column_blob(const struct query *query, int column, struct arena *arena); /* copied */
-char *column_text(const struct query *query, int column, struct arena *arena); /* copied; NULL: NULL */
-void column_text_to(const struct query *query, int column, char *buffer, size_t size); /* NULL: "" */
+struct bytes column_blob(const struct query *query, int column,
+			 struct arena *arena); /* copied */
+char *column_text(const struct query *query, int column,
+		  struct arena *arena); /* copied; NULL: NULL */
+void column_text_to(const struct query *query, int column, char *buffer,
+		    size_t size); /* NULL: "" */
 
 /* Makes the statement free for the next use. ERR_OK or ERR_STORE (logged). */
 enum err query_end(struct query *query) MUST_CHECK;
@@ -124,7 +128,7 @@ struct mailbox_put {
 	enum item_kind kind;
 	int64_t expires_ms;
 	struct bytes body;
-	const uint8_t *message_id;   /* these four for envelopes; else NULL and 0 */
+	const uint8_t *message_id; /* these four for envelopes; else NULL and 0 */
 	const char *sender;
 	int64_t sender_generation;
 	const char *token;
@@ -142,7 +146,7 @@ struct outbox_put {
 	enum fed_kind kind;
 	int64_t expires_ms;
 	struct bytes body;
-	const uint8_t *message_id;   /* these three for messages: whom to tell how it ended */
+	const uint8_t *message_id; /* these three for messages: whom to tell how it ended */
 	int64_t generation;
 	const char *recipient;
 };
@@ -154,7 +158,8 @@ void effects_deliver(struct effects *effects, struct arena *arena, int64_t gener
 		     const struct mailbox_item *item);
 void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
 		      int64_t position, struct bytes body);
-void effects_end(struct effects *effects, struct arena *arena, int64_t generation, uint16_t code);
+void effects_end(struct effects *effects, struct arena *arena, int64_t generation,
+		 uint16_t code);
 void effects_hint(struct effects *effects, struct arena *arena, int64_t generation,
 		  const char *address, int64_t list_version);
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,

@@ -20,7 +20,8 @@ static bool feed(struct frame_reader *reader, struct bytes piece)
 		assert(used <= piece.len);
 		assert(used > 0 || frame.kind != FRAME_NONE);
 		if (frame.kind == FRAME_TEXT)
-			assert(frame.payload.len <= MESSAGE_MAX && frame_text_is_valid(frame.payload));
+			assert(frame.payload.len <= MESSAGE_MAX &&
+			       frame_text_is_valid(frame.payload));
 		if (frame.kind == FRAME_ERROR || frame.kind == FRAME_CLOSE)
 			return false;
 		piece = bytes_of(piece.data + used, piece.len - used);

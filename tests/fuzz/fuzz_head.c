@@ -15,7 +15,8 @@ static void check_accepted(const struct head *head)
 	for (size_t i = 0; i < head->path.len; i++)
 		assert(head->path.data[i] > ' ' && head->path.data[i] < 0x7f);
 	for (size_t i = 0; i < head->content_length.len; i++)
-		assert(head->content_length.data[i] >= '0' && head->content_length.data[i] <= '9');
+		assert(head->content_length.data[i] >= '0' &&
+		       head->content_length.data[i] <= '9');
 	assert(head->host.data != NULL || !head->http_1_1);
 	assert(head->transfer_encoding.data == NULL);
 }

@@ -64,7 +64,7 @@ static void pieces_do_not_overlap(void **state)
 	for (size_t round = 0; round < ROUNDS; round++) {
 		for (size_t i = 0; i < N; i++)
 			assert_true(
-			    is_all(pieces[round][i], (uint8_t)(round * N + i), sizes[i]));
+				is_all(pieces[round][i], (uint8_t)(round * N + i), sizes[i]));
 	}
 }
 
@@ -97,11 +97,11 @@ static void arrays_are_zeroed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(memory_is_zeroed_and_aligned, setup, teardown),
-	    cmocka_unit_test_setup_teardown(pieces_do_not_overlap, setup, teardown),
-	    cmocka_unit_test_setup_teardown(copies_end_in_a_nul, setup, teardown),
-	    cmocka_unit_test_setup_teardown(formatted_text_has_any_length, setup, teardown),
-	    cmocka_unit_test_setup_teardown(arrays_are_zeroed, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_is_zeroed_and_aligned, setup, teardown),
+		cmocka_unit_test_setup_teardown(pieces_do_not_overlap, setup, teardown),
+		cmocka_unit_test_setup_teardown(copies_end_in_a_nul, setup, teardown),
+		cmocka_unit_test_setup_teardown(formatted_text_has_any_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(arrays_are_zeroed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,9 +44,9 @@ static void a_failure_of_the_server_may_pass(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(every_error_has_a_wire_code_of_its_own),
-	    cmocka_unit_test(only_success_has_a_status_of_success),
-	    cmocka_unit_test(a_failure_of_the_server_may_pass),
+		cmocka_unit_test(every_error_has_a_wire_code_of_its_own),
+		cmocka_unit_test(only_success_has_a_status_of_success),
+		cmocka_unit_test(a_failure_of_the_server_may_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

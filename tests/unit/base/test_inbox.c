@@ -49,11 +49,11 @@ static void make_notes(struct note *note, size_t n, struct notes *notes, struct 
 {
 	for (size_t i = 0; i < n; i++) {
 		note[i] = (struct note){
-		    .message = {.reply_to = reply_to,
-				.returned = note_returned,
-				.deliver = note_delivered},
-		    .notes = notes,
-		    .number = (int)i,
+			.message = {.reply_to = reply_to,
+				    .returned = note_returned,
+				    .deliver = note_delivered},
+			.notes = notes,
+			.number = (int)i,
 		};
 	}
 }
@@ -319,12 +319,12 @@ static void exchange(size_t n_receivers, bool back_in_order)
 	}
 	for (size_t i = 0; i < POSTERS; i++) {
 		posters[i] = (struct poster){
-		    .mail = mail,
-		    /* No room for posts: what returns needs none. */
-		    .own = inbox_create(0, NULL, NULL),
-		    .last_back = -1,
-		    .taken_in_order = true,
-		    .back_in_order = true,
+			.mail = mail,
+			/* No room for posts: what returns needs none. */
+			.own = inbox_create(0, NULL, NULL),
+			.last_back = -1,
+			.taken_in_order = true,
+			.back_in_order = true,
 		};
 		pthread_create(&posters[i].thread, NULL, poster_main, &posters[i]);
 	}
@@ -358,16 +358,16 @@ static void several_receivers_take_in_order_and_return_everything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(posted_and_returned_keep_one_order),
-	    cmocka_unit_test(a_full_inbox_refuses_posts_but_takes_returns),
-	    cmocka_unit_test(a_closed_inbox_refuses_posts_but_takes_returns),
-	    cmocka_unit_test(only_an_empty_inbox_wakes),
-	    cmocka_unit_test(what_arrives_during_a_dispatch_waits_for_the_next),
-	    cmocka_unit_test(a_batch_has_at_most_max_messages),
-	    cmocka_unit_test(returns_taken_in_batches_leave_the_capacity_alone),
-	    cmocka_unit_test(closing_wakes_every_waiting_thread),
-	    cmocka_unit_test(one_receiver_keeps_the_order_of_each_poster),
-	    cmocka_unit_test(several_receivers_take_in_order_and_return_everything),
+		cmocka_unit_test(posted_and_returned_keep_one_order),
+		cmocka_unit_test(a_full_inbox_refuses_posts_but_takes_returns),
+		cmocka_unit_test(a_closed_inbox_refuses_posts_but_takes_returns),
+		cmocka_unit_test(only_an_empty_inbox_wakes),
+		cmocka_unit_test(what_arrives_during_a_dispatch_waits_for_the_next),
+		cmocka_unit_test(a_batch_has_at_most_max_messages),
+		cmocka_unit_test(returns_taken_in_batches_leave_the_capacity_alone),
+		cmocka_unit_test(closing_wakes_every_waiting_thread),
+		cmocka_unit_test(one_receiver_keeps_the_order_of_each_poster),
+		cmocka_unit_test(several_receivers_take_in_order_and_return_everything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,16 +188,16 @@ static void fatal_says_why_and_ends_the_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(plain_text_is_quoted),
-	    cmocka_unit_test(what_is_not_printable_is_escaped),
-	    cmocka_unit_test(long_text_is_cut_inside_the_quotes),
-	    cmocka_unit_test(eight_quotes_can_stand_in_one_line),
-	    cmocka_unit_test(a_line_names_time_level_thread_and_event),
-	    cmocka_unit_test(an_event_can_stand_alone),
-	    cmocka_unit_test(lower_levels_are_left_out),
-	    cmocka_unit_test(a_long_line_is_cut),
-	    cmocka_unit_test(a_value_cannot_start_a_line),
-	    cmocka_unit_test(fatal_says_why_and_ends_the_process),
+		cmocka_unit_test(plain_text_is_quoted),
+		cmocka_unit_test(what_is_not_printable_is_escaped),
+		cmocka_unit_test(long_text_is_cut_inside_the_quotes),
+		cmocka_unit_test(eight_quotes_can_stand_in_one_line),
+		cmocka_unit_test(a_line_names_time_level_thread_and_event),
+		cmocka_unit_test(an_event_can_stand_alone),
+		cmocka_unit_test(lower_levels_are_left_out),
+		cmocka_unit_test(a_long_line_is_cut),
+		cmocka_unit_test(a_value_cannot_start_a_line),
+		cmocka_unit_test(fatal_says_why_and_ends_the_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

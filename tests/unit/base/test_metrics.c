@@ -47,8 +47,8 @@ static void every_metric_is_printed_with_help_and_type(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(counters_add_and_gauges_are_set),
-	    cmocka_unit_test(every_metric_is_printed_with_help_and_type),
+		cmocka_unit_test(counters_add_and_gauges_are_set),
+		cmocka_unit_test(every_metric_is_printed_with_help_and_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,11 +86,12 @@ static void json_strings_are_escaped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(pieces_follow_each_other, setup, teardown),
-	    cmocka_unit_test_setup_teardown(text_outgrows_what_was_expected, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_format_fills_the_room_to_the_last_byte, setup,
-					    teardown),
-	    cmocka_unit_test_setup_teardown(json_strings_are_escaped, setup, teardown),
+		cmocka_unit_test_setup_teardown(pieces_follow_each_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(text_outgrows_what_was_expected, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_format_fills_the_room_to_the_last_byte, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(json_strings_are_escaped, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

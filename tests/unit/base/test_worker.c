@@ -42,7 +42,8 @@ static void task_returned(struct message *message)
 static struct task make_task(struct inbox *own)
 {
 	return (struct task){
-	    .job = {.message = {.reply_to = own, .returned = task_returned}, .work = task_work},
+		.job = {.message = {.reply_to = own, .returned = task_returned},
+			.work = task_work},
 	};
 }
 
@@ -134,9 +135,9 @@ static void every_thread_of_a_pool_takes_a_job(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(stopping_finishes_what_was_posted),
-	    cmocka_unit_test(a_full_pool_refuses),
-	    cmocka_unit_test(every_thread_of_a_pool_takes_a_job),
+		cmocka_unit_test(stopping_finishes_what_was_posted),
+		cmocka_unit_test(a_full_pool_refuses),
+		cmocka_unit_test(every_thread_of_a_pool_takes_a_job),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

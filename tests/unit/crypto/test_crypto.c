@@ -143,15 +143,15 @@ static void a_cost_that_argon2_refuses_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(sha256_knows_the_vectors_of_nist),
-	    cmocka_unit_test(mac_knows_the_vector_of_its_rfc),
-	    cmocka_unit_test(random_numbers_stay_below_their_limit),
-	    cmocka_unit_test(equal_compares_and_wipe_clears),
-	    cmocka_unit_test(only_the_password_itself_verifies),
-	    cmocka_unit_test(the_same_password_never_hashes_the_same),
-	    cmocka_unit_test(passwords_have_8_to_1024_bytes),
-	    cmocka_unit_test(another_cost_asks_for_another_hash),
-	    cmocka_unit_test(a_cost_that_argon2_refuses_is_an_error),
+		cmocka_unit_test(sha256_knows_the_vectors_of_nist),
+		cmocka_unit_test(mac_knows_the_vector_of_its_rfc),
+		cmocka_unit_test(random_numbers_stay_below_their_limit),
+		cmocka_unit_test(equal_compares_and_wipe_clears),
+		cmocka_unit_test(only_the_password_itself_verifies),
+		cmocka_unit_test(the_same_password_never_hashes_the_same),
+		cmocka_unit_test(passwords_have_8_to_1024_bytes),
+		cmocka_unit_test(another_cost_asks_for_another_hash),
+		cmocka_unit_test(a_cost_that_argon2_refuses_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -49,9 +49,9 @@ static void base64_knows_the_vectors_of_its_rfc(void **state)
 static void base64_refuses_every_other_text(void **state)
 {
 	static const char *const texts[] = {
-	    "Zg",	    "Zg=",  "Zg===", "Zm8",  "Zm9v=", "Zm9v====",   "=",
-	    "==",	    "====", "Zh==",  "Zm9=", "Zm-_",  "Zm9v\n",	    " Zm9v",
-	    "Zm9vZg==Zm9v", "Zg=a", "Z===",  "Z",    "Zm9vY", "Zm\xc3\xb6", "Zm9v\r\nZm9v",
+		"Zg",		"Zg=",	"Zg===", "Zm8",	 "Zm9v=", "Zm9v====",	"=",
+		"==",		"====", "Zh==",	 "Zm9=", "Zm-_",  "Zm9v\n",	" Zm9v",
+		"Zm9vZg==Zm9v", "Zg=a", "Z===",	 "Z",	 "Zm9vY", "Zm\xc3\xb6", "Zm9v\r\nZm9v",
 	};
 	struct bytes plain = {0};
 	size_t len = 7;
@@ -93,8 +93,8 @@ static void base64_survives_the_round_trip_at_every_length(void **state)
 		struct bytes in = bytes_of(bytes, n);
 
 		assert_int_equal(
-		    base64_decode(*state, bytes_of_text(base64_encode(*state, in)), &plain),
-		    ERR_OK);
+			base64_decode(*state, bytes_of_text(base64_encode(*state, in)), &plain),
+			ERR_OK);
 		assert_true(bytes_equal(plain, in));
 		assert_int_equal(base64url_decode(*state,
 						  bytes_of_text(base64url_encode(*state, in)),
@@ -174,17 +174,17 @@ static void uuid7_knows_the_vector_of_its_rfc(void **state)
 static void uuid7_refuses_every_other_text(void **state)
 {
 	static const char *const texts[] = {
-	    "",
-	    "017F22E2-79B0-7CC3-98C4-DC0C0C07398F",
-	    "017f22e2-79b0-4cc3-98c4-dc0c0c07398f", /* version 4 */
-	    "017f22e2-79b0-7cc3-18c4-dc0c0c07398f", /* other variants */
-	    "017f22e2-79b0-7cc3-d8c4-dc0c0c07398f",
-	    "017f22e279b07cc398c4dc0c0c07398f",
-	    "017f22e2-79b0-7cc3-98c4-dc0c0c07398",
-	    "017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
-	    "017f22e27-9b0-7cc3-98c4-dc0c0c07398f",
-	    "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
-	    "{17f22e2-79b0-7cc3-98c4-dc0c0c07398}",
+		"",
+		"017F22E2-79B0-7CC3-98C4-DC0C0C07398F",
+		"017f22e2-79b0-4cc3-98c4-dc0c0c07398f", /* version 4 */
+		"017f22e2-79b0-7cc3-18c4-dc0c0c07398f", /* other variants */
+		"017f22e2-79b0-7cc3-d8c4-dc0c0c07398f",
+		"017f22e279b07cc398c4dc0c0c07398f",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
+		"017f22e27-9b0-7cc3-98c4-dc0c0c07398f",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+		"{17f22e2-79b0-7cc3-98c4-dc0c0c07398}",
 	};
 	uint8_t uuid[UUID_SIZE] = {untouched};
 
@@ -212,16 +212,16 @@ static void uuid7_made_here_is_accepted_and_sorts_by_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(base64_knows_the_vectors_of_its_rfc),
-	    cmocka_unit_test(base64_refuses_every_other_text),
-	    cmocka_unit_test(base64url_knows_its_own_alphabet_only),
-	    cmocka_unit_test(base64_survives_the_round_trip_at_every_length),
-	    cmocka_unit_test(base64_has_one_text_for_each_value),
-	    cmocka_unit_test(exact_decoding_refuses_other_lengths),
-	    cmocka_unit_test(hex_is_lower_case),
-	    cmocka_unit_test(uuid7_knows_the_vector_of_its_rfc),
-	    cmocka_unit_test(uuid7_refuses_every_other_text),
-	    cmocka_unit_test(uuid7_made_here_is_accepted_and_sorts_by_time),
+		cmocka_unit_test(base64_knows_the_vectors_of_its_rfc),
+		cmocka_unit_test(base64_refuses_every_other_text),
+		cmocka_unit_test(base64url_knows_its_own_alphabet_only),
+		cmocka_unit_test(base64_survives_the_round_trip_at_every_length),
+		cmocka_unit_test(base64_has_one_text_for_each_value),
+		cmocka_unit_test(exact_decoding_refuses_other_lengths),
+		cmocka_unit_test(hex_is_lower_case),
+		cmocka_unit_test(uuid7_knows_the_vector_of_its_rfc),
+		cmocka_unit_test(uuid7_refuses_every_other_text),
+		cmocka_unit_test(uuid7_made_here_is_accepted_and_sorts_by_time),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

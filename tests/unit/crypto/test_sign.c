@@ -146,8 +146,8 @@ static void keys_of_small_order_are_refused(void **state)
 static void kids_are_short_and_lower_case(void **state)
 {
 	static const char *const bad[] = {
-	    "",	    "K1",  "k.1",      "k 1",
-	    "k1\n", "k/1", "\xc3\xa4", "k123456789012345678901234567890123"};
+		"",	"K1",  "k.1",	   "k 1",
+		"k1\n", "k/1", "\xc3\xa4", "k123456789012345678901234567890123"};
 	struct sign_key key = {.kid = "untouched"};
 
 	(void)state;
@@ -213,10 +213,10 @@ static void a_damaged_key_file_is_refused(void **state)
 		int len; /* of the secret */
 		const char *after;
 	} bad[] = {
-	    {"restante-key-1 k1\n", 88, ""},	   {"restante-key-1 k1\n", 88, "\n\n"},
-	    {"restante-key-2 k1\n", 88, "\n"},	   {"restante-key-1 K1\n", 88, "\n"},
-	    {"restante-key-1 \n", 88, "\n"},	   {"restante-key-1 k1\n", 44, "\n"},
-	    {"restante-key-1 k1\r\n", 88, "\r\n"}, {"", 0, ""},
+		{"restante-key-1 k1\n", 88, ""},       {"restante-key-1 k1\n", 88, "\n\n"},
+		{"restante-key-2 k1\n", 88, "\n"},     {"restante-key-1 K1\n", 88, "\n"},
+		{"restante-key-1 \n", 88, "\n"},       {"restante-key-1 k1\n", 44, "\n"},
+		{"restante-key-1 k1\r\n", 88, "\r\n"}, {"", 0, ""},
 	};
 	struct fixture *f = *state;
 	char secret[89], content[200];
@@ -284,18 +284,18 @@ static void a_folder_that_is_missing_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(ed25519_knows_the_vector_of_its_rfc),
-	    TEST(http_signature_vector_is_reproduced),
-	    TEST(a_changed_bit_breaks_the_signature),
-	    TEST(keys_of_small_order_are_refused),
-	    TEST(kids_are_short_and_lower_case),
-	    TEST(a_saved_key_is_private_and_loads_again),
-	    TEST(saving_never_replaces_a_file),
-	    TEST(a_file_that_others_may_access_is_refused),
-	    TEST(a_damaged_key_file_is_refused),
-	    TEST(a_secret_is_made_once),
-	    TEST(a_bad_secret_file_is_refused_not_replaced),
-	    TEST(a_folder_that_is_missing_is_an_error),
+		TEST(ed25519_knows_the_vector_of_its_rfc),
+		TEST(http_signature_vector_is_reproduced),
+		TEST(a_changed_bit_breaks_the_signature),
+		TEST(keys_of_small_order_are_refused),
+		TEST(kids_are_short_and_lower_case),
+		TEST(a_saved_key_is_private_and_loads_again),
+		TEST(saving_never_replaces_a_file),
+		TEST(a_file_that_others_may_access_is_refused),
+		TEST(a_damaged_key_file_is_refused),
+		TEST(a_secret_is_made_once),
+		TEST(a_bad_secret_file_is_refused_not_replaced),
+		TEST(a_folder_that_is_missing_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

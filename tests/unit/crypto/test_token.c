@@ -21,11 +21,11 @@ static const uint8_t secret[SECRET_SIZE] = "0123456789abcdef0123456789abcde";
 static const char CLAIMS[] = "{\"iss\":\"a.example\",\"sub\":\"alice\",\"dev\":1,\"gen\":7,"
 			     "\"iat\":1700000000,\"iatms\":1700000000123,\"exp\":1700000901}";
 static const struct caller claims = {
-    .user = "alice",
-    .device_id = 1,
-    .generation = 7,
-    .issued_at_ms = NOW,
-    .expires_at_ms = NOW + 15 * MINUTES_MS,
+	.user = "alice",
+	.device_id = 1,
+	.generation = 7,
+	.issued_at_ms = NOW,
+	.expires_at_ms = NOW + 15 * MINUTES_MS,
 };
 static struct arena *arena;
 
@@ -146,20 +146,20 @@ static void another_secret_or_domain_is_refused(void **state)
 static void other_algorithms_are_refused(void **state)
 {
 	static const char *const headers[] = {
-	    "{\"alg\":\"none\"}",
-	    "{\"alg\":\"NONE\",\"typ\":\"JWT\"}",
-	    "{\"alg\":\"HS384\",\"typ\":\"JWT\"}",
-	    "{\"alg\":\"RS256\",\"typ\":\"JWT\"}",
-	    "{\"alg\":\"ES256\",\"typ\":\"JWT\"}",
-	    "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}",
-	    "{\"alg\":256,\"typ\":\"JWT\"}",
-	    "{\"typ\":\"JWT\"}",
-	    "{\"alg\":\"HS256\"}",
-	    "{\"alg\":\"HS256\",\"typ\":\"jwt+other\"}",
-	    "{\"alg\":\"HS256\",\"typ\":1}",
-	    "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"crit\":[\"x\"],\"x\":1}",
-	    "[]",
-	    "",
+		"{\"alg\":\"none\"}",
+		"{\"alg\":\"NONE\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"HS384\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"RS256\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"ES256\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}",
+		"{\"alg\":256,\"typ\":\"JWT\"}",
+		"{\"typ\":\"JWT\"}",
+		"{\"alg\":\"HS256\"}",
+		"{\"alg\":\"HS256\",\"typ\":\"jwt+other\"}",
+		"{\"alg\":\"HS256\",\"typ\":1}",
+		"{\"alg\":\"HS256\",\"typ\":\"JWT\",\"crit\":[\"x\"],\"x\":1}",
+		"[]",
+		"",
 	};
 	char *body = base64url_encode(arena, bytes_of_text(CLAIMS));
 
@@ -196,40 +196,41 @@ static void longer_hashes_with_the_right_secret_are_refused(void **state)
 static void missing_or_odd_claims_are_refused(void **state)
 {
 	static const char *const changes[][2] = {
-	    {"\"iss\":\"a.example\",", ""},
-	    {"\"a.example\"", "1"},
-	    {"\"sub\":\"alice\",", ""},
-	    {"\"alice\"", "\"\""},
-	    {"\"alice\"", "[\"alice\"]"},
-	    {"\"dev\":1,", ""},
-	    {"\"dev\":1", "\"dev\":\"1\""},
-	    {"\"dev\":1", "\"dev\":1.0"},
-	    {"\"dev\":1", "\"dev\":0"},
-	    {"\"dev\":1", "\"dev\":128"},
-	    {"\"dev\":1", "\"dev\":257"},
-	    {"\"dev\":1", "\"dev\":-255"},
-	    {"\"dev\":1", "\"dev\":true"},
-	    {"\"gen\":7,", ""},
-	    {"\"gen\":7", "\"gen\":-7"},
-	    {"\"gen\":7", "\"gen\":\"7\""},
-	    {"\"gen\":7", "\"gen\":null"},
-	    {"\"gen\":7", "\"gen\":7e0"},
-	    {"\"iat\":1700000000,", ""},
-	    {"\"iat\":1700000000", "\"iat\":1700000001"},
-	    {"\"iatms\":1700000000123,", ""},
-	    {"1700000000123", "\"1700000000123\""},
-	    {",\"exp\":1700000901", ""},
-	    {"1700000901", "1699999999"},
-	    {"1700000901", "9223372036854775807"},
-	    {"1700000901", "99999999999999999999"},
+		{"\"iss\":\"a.example\",", ""},
+		{"\"a.example\"", "1"},
+		{"\"sub\":\"alice\",", ""},
+		{"\"alice\"", "\"\""},
+		{"\"alice\"", "[\"alice\"]"},
+		{"\"dev\":1,", ""},
+		{"\"dev\":1", "\"dev\":\"1\""},
+		{"\"dev\":1", "\"dev\":1.0"},
+		{"\"dev\":1", "\"dev\":0"},
+		{"\"dev\":1", "\"dev\":128"},
+		{"\"dev\":1", "\"dev\":257"},
+		{"\"dev\":1", "\"dev\":-255"},
+		{"\"dev\":1", "\"dev\":true"},
+		{"\"gen\":7,", ""},
+		{"\"gen\":7", "\"gen\":-7"},
+		{"\"gen\":7", "\"gen\":\"7\""},
+		{"\"gen\":7", "\"gen\":null"},
+		{"\"gen\":7", "\"gen\":7e0"},
+		{"\"iat\":1700000000,", ""},
+		{"\"iat\":1700000000", "\"iat\":1700000001"},
+		{"\"iatms\":1700000000123,", ""},
+		{"1700000000123", "\"1700000000123\""},
+		{",\"exp\":1700000901", ""},
+		{"1700000901", "1699999999"},
+		{"1700000901", "9223372036854775807"},
+		{"1700000901", "99999999999999999999"},
 	};
 	char *long_user = arena_printf(arena, "\"%065d\"", 0);
 
 	(void)state;
 	for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
 		assert_int_equal(
-		    verify(forge(HEADER, replace(CLAIMS, changes[i][0], changes[i][1])), NOW),
-		    ERR_UNAUTHORIZED);
+			verify(forge(HEADER, replace(CLAIMS, changes[i][0], changes[i][1])),
+			       NOW),
+			ERR_UNAUTHORIZED);
 	assert_int_equal(verify(forge(HEADER, replace(CLAIMS, "\"alice\"", long_user)), NOW),
 			 ERR_UNAUTHORIZED);
 	assert_int_equal(verify(forge(HEADER, "[]"), NOW), ERR_UNAUTHORIZED);
@@ -247,8 +248,8 @@ static void a_changed_or_cut_token_is_refused(void **state)
 		char saved = token[i];
 
 		assert_int_equal(
-		    token_verify(secret, "a.example", bytes_of(token, i), NOW, &out),
-		    ERR_UNAUTHORIZED);
+			token_verify(secret, "a.example", bytes_of(token, i), NOW, &out),
+			ERR_UNAUTHORIZED);
 		for (const char *c = "AB-_./=\n"; *c != '\0'; c++) {
 			token[i] = *c;
 			if (*c != saved)
@@ -295,18 +296,18 @@ static void opaque_tokens_differ_and_hash_as_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(what_was_issued_comes_back),
-	    cmocka_unit_test(a_token_made_by_hand_is_the_same),
-	    cmocka_unit_test(the_largest_claims_fit),
-	    cmocka_unit_test(a_token_ends_at_its_time),
-	    cmocka_unit_test(a_token_from_the_future_is_refused),
-	    cmocka_unit_test(another_secret_or_domain_is_refused),
-	    cmocka_unit_test(other_algorithms_are_refused),
-	    cmocka_unit_test(longer_hashes_with_the_right_secret_are_refused),
-	    cmocka_unit_test(missing_or_odd_claims_are_refused),
-	    cmocka_unit_test(a_changed_or_cut_token_is_refused),
-	    cmocka_unit_test(a_token_with_something_behind_it_is_refused),
-	    cmocka_unit_test(opaque_tokens_differ_and_hash_as_text),
+		cmocka_unit_test(what_was_issued_comes_back),
+		cmocka_unit_test(a_token_made_by_hand_is_the_same),
+		cmocka_unit_test(the_largest_claims_fit),
+		cmocka_unit_test(a_token_ends_at_its_time),
+		cmocka_unit_test(a_token_from_the_future_is_refused),
+		cmocka_unit_test(another_secret_or_domain_is_refused),
+		cmocka_unit_test(other_algorithms_are_refused),
+		cmocka_unit_test(longer_hashes_with_the_right_secret_are_refused),
+		cmocka_unit_test(missing_or_odd_claims_are_refused),
+		cmocka_unit_test(a_changed_or_cut_token_is_refused),
+		cmocka_unit_test(a_token_with_something_behind_it_is_refused),
+		cmocka_unit_test(opaque_tokens_differ_and_hash_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -44,7 +44,8 @@ static void read_line(const char *line)
 		return;
 	assert_true(n_vectors++ < MAX_VECTORS);
 	assert_int_equal(
-	    sscanf(line, "%15s %299s %3199s %199s", scheme, identity, message, signature), 4);
+		sscanf(line, "%15s %299s %3199s %199s", scheme, identity, message, signature),
+		4);
 	assert_int_equal(scheme_parse(bytes_of_text(scheme), &v->scheme), ERR_OK);
 	v->identity = from_hex(identity);
 	v->message = from_hex(message);
@@ -214,14 +215,14 @@ static void a_signal_key_has_one_encoding(void **state)
 static void odd_points_are_no_identity(void **state)
 {
 	static const char *const points[] = {
-	    "050000000000000000000000000000000000000000000000000000000000000000",
-	    "050100000000000000000000000000000000000000000000000000000000000000",
-	    "05e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-	    "055f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-	    "05ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	    "05edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	    "05eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	    "05f6ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"050000000000000000000000000000000000000000000000000000000000000000",
+		"050100000000000000000000000000000000000000000000000000000000000000",
+		"05e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"055f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+		"05ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"05edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"05eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"05f6ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 	};
 	struct vector v = *first(SCHEME_SIGNAL);
 
@@ -236,10 +237,10 @@ static void odd_points_are_no_identity(void **state)
 	assert_int_equal(verify(&v), ERR_VALIDATION);
 	/* The base point, u = 9, is fine; u = 2 is on the twist. */
 	v.identity =
-	    from_hex("050900000000000000000000000000000000000000000000000000000000000000");
+		from_hex("050900000000000000000000000000000000000000000000000000000000000000");
 	assert_int_equal(scheme_check_identity(SCHEME_SIGNAL, v.identity), ERR_OK);
 	v.identity =
-	    from_hex("050200000000000000000000000000000000000000000000000000000000000000");
+		from_hex("050200000000000000000000000000000000000000000000000000000000000000");
 	assert_int_equal(scheme_check_identity(SCHEME_SIGNAL, v.identity), ERR_VALIDATION);
 }
 
@@ -265,7 +266,7 @@ static void compressed_points_verify_too(void **state)
 		assert_int_equal(scheme_check_identity(s, v.identity), ERR_OK);
 		assert_int_equal(verify(&v), ERR_OK);
 		v.identity =
-		    flip(v.identity, (v.identity.len - (s == SCHEME_P256 ? 33 : 49)) * 8);
+			flip(v.identity, (v.identity.len - (s == SCHEME_P256 ? 33 : 49)) * 8);
 		assert_int_equal(verify(&v), ERR_BAD_SIGNATURE); /* the other y */
 	}
 }
@@ -342,18 +343,18 @@ static void schemes_have_names_and_zero_is_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(every_signature_of_a_real_client_verifies),
-	    cmocka_unit_test(any_changed_bit_breaks_it),
-	    cmocka_unit_test(the_key_of_another_does_not_verify),
-	    cmocka_unit_test(signatures_and_keys_of_other_schemes_are_refused),
-	    cmocka_unit_test(lengths_that_are_off_by_one_are_refused),
-	    cmocka_unit_test(a_signal_key_has_one_encoding),
-	    cmocka_unit_test(odd_points_are_no_identity),
-	    cmocka_unit_test(compressed_points_verify_too),
-	    cmocka_unit_test(points_off_the_curve_and_other_forms_are_refused),
-	    cmocka_unit_test(zero_signatures_are_refused),
-	    cmocka_unit_test(pq_keys_are_kyber_for_signal_and_opaque_for_others),
-	    cmocka_unit_test(schemes_have_names_and_zero_is_none),
+		cmocka_unit_test(every_signature_of_a_real_client_verifies),
+		cmocka_unit_test(any_changed_bit_breaks_it),
+		cmocka_unit_test(the_key_of_another_does_not_verify),
+		cmocka_unit_test(signatures_and_keys_of_other_schemes_are_refused),
+		cmocka_unit_test(lengths_that_are_off_by_one_are_refused),
+		cmocka_unit_test(a_signal_key_has_one_encoding),
+		cmocka_unit_test(odd_points_are_no_identity),
+		cmocka_unit_test(compressed_points_verify_too),
+		cmocka_unit_test(points_off_the_curve_and_other_forms_are_refused),
+		cmocka_unit_test(zero_signatures_are_refused),
+		cmocka_unit_test(pq_keys_are_kyber_for_signal_and_opaque_for_others),
+		cmocka_unit_test(schemes_have_names_and_zero_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -76,9 +76,11 @@ static struct live *start(void **state)
 	memset(sockets, 0, sizeof(sockets));
 	asked = NULL;
 	store_is_full = false;
-	return live_create(&(struct live_config){
-		.store = (struct store *)&sockets, /* never looked at */
-		.send = fake_send, .queued = fake_queued, .close = fake_close});
+	return live_create(
+		&(struct live_config){.store = (struct store *)&sockets, /* never looked at */
+				      .send = fake_send,
+				      .queued = fake_queued,
+				      .close = fake_close});
 }
 
 static struct session *connect_device(struct live *live, int socket, int64_t generation)
@@ -179,7 +181,8 @@ static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **sta
 	answer(0, 0, false);
 	deliver(live, 7, 3);
 	assert_int_equal(count_of(0, "\"seq\":2"), 1);
-	assert_true(strstr(sockets[0].sent, "\"seq\":2") < strstr(sockets[0].sent, "\"seq\":3"));
+	assert_true(strstr(sockets[0].sent, "\"seq\":2") <
+		    strstr(sockets[0].sent, "\"seq\":3"));
 	finish(&live, session);
 }
 
