@@ -9,6 +9,7 @@
 #include "outbox.h"
 
 #include <pthread.h>
+#include <time.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,17 @@ enum err federation_start(const struct federation_config *config,
 	return ERR_OK;
 }
 
+static bool has_ended(const struct federation *federation)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += 10 * 1000 * 1000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_timedjoin_np(federation->thread, NULL, &until) == 0;
+}
+
 void federation_stop(struct federation **federation)
 {
 	struct federation *own = *federation;
@@ -159,7 +171,10 @@ void federation_stop(struct federation **federation)
 	*federation = NULL;
 	atomic_store(&own->stopping, true);
 	loop_wake(own->loop);
-	pthread_join(own->thread, NULL);
+	while (!has_ended(own))
+		inbox_dispatch(own->config.effects_inbox, own->config.effects_receiver);
+	inbox_dispatch(own->config.effects_inbox, own->config.effects_receiver);
+	inbox_dispatch(own->inbox, own);
 	/* Somebody holds a message that will come back: better a leak at the end than memory
 	 * that is used after it was freed. */
 	if (!is_quiet(own)) {

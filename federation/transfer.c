@@ -228,13 +228,8 @@ static enum err error_class(CURLcode code, bool sent)
 	switch (code) {
 	case CURLE_OPERATION_TIMEDOUT:
 		return ERR_PEER_TIMEOUT;
-	case CURLE_WEIRD_SERVER_REPLY:
-	case CURLE_FILESIZE_EXCEEDED:
-	case CURLE_BAD_CONTENT_ENCODING:
-	case CURLE_UNSUPPORTED_PROTOCOL:
+	default: /* it may have arrived: PEER_UNREACHABLE says that nothing left */
 		return ERR_PEER_INVALID;
-	default:
-		return ERR_PEER_UNREACHABLE;
 	}
 }
 

@@ -26,6 +26,7 @@ struct federation_config {
 	 * `told` is posted here, whose deliver() the node has set; it comes back when applied.
 	 */
 	struct inbox *effects_inbox;
+	void *effects_receiver;
 	void (*effects_deliver)(struct message *message, void *receiver);
 };
 
@@ -37,8 +38,9 @@ struct effects_told {
 
 enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out) MUST_CHECK;
-/* Stops sending, waits for what is in flight up to a few seconds, joins. The store must
- * still be open; messages posted by others come back with ERR_BUSY. */
+/* Stops sending, waits for what is in flight up to a few seconds, joins. On the thread of
+ * the effects inbox, which is dispatched meanwhile. The store must still be open; messages
+ * posted by others come back with ERR_BUSY. */
 void federation_stop(struct federation **federation);
 
 /* --- from any thread ------------------------------------------------------------------ */

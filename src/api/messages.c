@@ -41,9 +41,11 @@ void message_send(struct request *request)
 		return;
 	}
 	op = ask(request, SEND, struct op_send, message_stored);
-	wait_ms = send_prepare(node, &request->caller, message, op);
-	if (wait_ms > 0)
+	err = send_prepare(node, &request->caller, message, op, &wait_ms);
+	if (err == ERR_RATE_LIMITED)
 		request_limit(request, wait_ms);
+	else if (err != ERR_OK)
+		request_fail(request, err, "to", NULL);
 	else
 		request_post(request, &op->op);
 }

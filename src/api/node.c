@@ -219,6 +219,7 @@ static enum err start_federation(struct node *node)
 					   .n_keys = node->keys.n_live,
 					   .store = node->store,
 					   .effects_inbox = node->inbox,
+					   .effects_receiver = node,
 					   .effects_deliver = node_told};
 
 	return federation_start(&config, &node->federation);

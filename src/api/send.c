@@ -18,21 +18,25 @@ static void send_token(struct node *node, const struct caller *caller, struct op
 				       from.text, op->message->to.text);
 }
 
-int64_t send_prepare(struct node *node, const struct caller *caller,
-		     const struct message_request *message, struct op_send *op)
+enum err send_prepare(struct node *node, const struct caller *caller,
+		      const struct message_request *message, struct op_send *op,
+		      int64_t *wait_ms_out)
 {
 	char key[32 + ADDRESS_SIZE];
 	int len = snprintf(key, sizeof(key), "%lld\n%s", (long long)caller->generation,
 			   message->to.text);
-	int64_t wait_ms = limit_take(node, LIMIT_SEND, bytes_of(key, (size_t)len));
+	bool remote = strcmp(message->to.domain, node->config->node_domain) != 0;
 
-	if (wait_ms > 0)
-		return wait_ms;
+	*wait_ms_out = limit_take(node, LIMIT_SEND, bytes_of(key, (size_t)len));
+	if (*wait_ms_out > 0)
+		return ERR_RATE_LIMITED;
+	if (remote && !federation_allows(node->config, message->to.domain))
+		return ERR_FEDERATION_DENIED;
 	op->caller = *caller;
 	op->message = message;
-	if (strcmp(message->to.domain, node->config->node_domain) != 0)
+	if (remote)
 		send_token(node, caller, op);
-	return 0;
+	return ERR_OK;
 }
 
 void send_finish(struct node *node, const struct op_send *op)

@@ -9,10 +9,11 @@
 
 #include "restante/ops_messages.h"
 
-/* Fills an operation for this message, whose head is set. 0, or how many milliseconds the
- * sender has to wait first. */
-int64_t send_prepare(struct node *node, const struct caller *caller,
-		     const struct message_request *message, struct op_send *op);
+/* Fills an operation for this message, whose head is set. ERR_FEDERATION_DENIED, or
+ * ERR_RATE_LIMITED and how many milliseconds the sender has to wait. */
+enum err send_prepare(struct node *node, const struct caller *caller,
+		      const struct message_request *message, struct op_send *op,
+		      int64_t *wait_ms_out) MUST_CHECK;
 /* After it has come back: tells, counts. */
 void send_finish(struct node *node, const struct op_send *op);
 /* Its answer: status, and the body of a 200 or 202, or the details of a refusal. */

@@ -316,6 +316,7 @@ static void batch_add(struct batch *batch, size_t i)
 	struct arena *arena;
 	struct batch_send *send;
 	int64_t wait_ms;
+	enum err err;
 
 	if (batch->frame.errs[i] != ERR_OK) {
 		batch->results[i] =
@@ -327,17 +328,15 @@ static void batch_add(struct batch *batch, size_t i)
 	send = client_op(client, arena, STORE_SEND, sizeof(*send), batch_message_stored);
 	send->batch = batch;
 	send->index = i;
-	wait_ms = send_prepare(client->node, session_caller(client->session),
-			       &batch->frame.messages[i], &send->op);
-	if (wait_ms == 0 && client_post(client, &send->op.op)) {
+	err = send_prepare(client->node, session_caller(client->session),
+			   &batch->frame.messages[i], &send->op, &wait_ms);
+	if (err == ERR_OK && client_post(client, &send->op.op)) {
 		batch->left++;
 		return;
 	}
-	if (wait_ms > 0)
-		batch->results[i] = refusal_of(batch, i, ERR_RATE_LIMITED,
-					       wait_details(batch->arena, wait_ms));
-	else
-		batch->results[i] = refusal_of(batch, i, ERR_BUSY, bytes_of_text("{}"));
+	batch->results[i] = refusal_of(batch, i, err != ERR_OK ? err : ERR_BUSY,
+				       err == ERR_RATE_LIMITED ? wait_details(batch->arena, wait_ms)
+							       : bytes_of_text("{}"));
 	arena_destroy(&arena);
 }
 

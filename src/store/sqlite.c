@@ -97,11 +97,14 @@ static void database_path(const struct store_config *config, char *path, size_t 
 }
 
 /* Made here and not by SQLite so that nobody else can read it; the log and its index take
- * over the mode of the database. */
+ * over the mode of the database. One that is there is not even opened: closing it would end
+ * the locks of this process, and another one would take the log away from under it. */
 static enum err create_file(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
 
+	if (fd < 0 && errno == EEXIST)
+		return ERR_OK;
 	if (fd < 0) {
 		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
 			  log_quote(strerror(errno)));

@@ -239,6 +239,19 @@ static enum err early_collect(struct expiry *expiry, int64_t after)
 	return query_end(&query);
 }
 
+/* How an item ends that was never sent: by what has held it. */
+static enum result_code unsent_code(const struct expiry *expiry)
+{
+	switch (expiry->op->destination.state) {
+	case DESTINATION_KEY_CONFLICT:
+		return RESULT_KEY_CONFLICT;
+	case DESTINATION_BLOCKED:
+		return RESULT_REFUSED;
+	default:
+		return RESULT_EXPIRED;
+	}
+}
+
 static enum err item_end(struct expiry *expiry, struct waiting *waiting, enum result_code code)
 {
 	expiry->op->expired++;
@@ -276,7 +289,7 @@ static enum err front_expire(struct expiry *expiry, const struct destination *de
 			break;
 		expiry->op->reset_needed |= offered;
 		gone = waiting->position;
-		err = item_end(expiry, waiting, offered ? RESULT_UNKNOWN : RESULT_EXPIRED);
+		err = item_end(expiry, waiting, offered ? RESULT_UNKNOWN : unsent_code(expiry));
 	}
 	if (err == ERR_OK && i > 0)
 		err = sqlite_outbox_remove(expiry->sqlite, expiry->entry, gone);
@@ -293,7 +306,7 @@ static enum err collected_void(struct expiry *expiry)
 	for (size_t i = 0; i < expiry->count && err == ERR_OK; i++) {
 		struct waiting *waiting = &expiry->waiting[i];
 
-		err = item_end(expiry, waiting, RESULT_EXPIRED);
+		err = item_end(expiry, waiting, unsent_code(expiry));
 		if (err == ERR_OK)
 			err = sqlite_outbox_void(expiry->sqlite, expiry->entry, &expiry->op->op,
 						 waiting->position, waiting->bytes);

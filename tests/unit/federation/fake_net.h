@@ -281,10 +281,13 @@ static inline void fake_dns_serve(struct fake_dns *dns)
 
 /* The web server */
 
+#define WELL_KNOWN_ADDRESS "127.77.0.1"
+
 struct web_server {
 	pid_t pid;
-	int in; /* closed: it ends */
-	int port;
+	int in;		    /* closed: it ends */
+	int port;	    /* of 127.0.0.1 */
+	int has_well_known; /* listens at WELL_KNOWN_ADDRESS, port 443, too */
 	char ca_file[512];
 };
 
@@ -309,7 +312,7 @@ static inline bool web_server_start(struct web_server *web, const char *script,
 	web->in = in[1];
 	answer = fdopen(out[0], "r");
 	snprintf(web->ca_file, sizeof web->ca_file, "%s/certificate.pem", folder);
-	if (answer == NULL || fscanf(answer, "%d", &web->port) != 1)
+	if (answer == NULL || fscanf(answer, "%d %d", &web->port, &web->has_well_known) != 2)
 		web->port = 0;
 	fclose(answer);
 	return web->port != 0;
