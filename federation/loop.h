@@ -18,13 +18,13 @@ struct loop *loop_create(const struct config *config);
 void loop_destroy(struct loop **loop);
 /* Waits for the network or a wake, at most timeout_ms, and runs what is due. */
 void loop_turn(struct loop *loop, int timeout_ms);
-void loop_wake(void *loop);          /* any thread: curl_multi_wakeup() */
+void loop_wake(void *loop); /* any thread: curl_multi_wakeup() */
 
 /* Something to do at the end of this turn, or of the next one. Embedded in its owner. */
 struct loop_task {
 	struct loop_task *next;
 	void (*run)(struct loop_task *task);
-	bool waiting;                /* set by loop_defer() and loop_forget() alone */
+	bool waiting; /* set by loop_defer() and loop_forget() alone */
 };
 
 void loop_defer(struct loop *loop, struct loop_task *task); /* again while it waits: nothing */
@@ -35,7 +35,7 @@ CURLM *loop_curl(struct loop *loop);
 ares_channel loop_ares(struct loop *loop);
 const struct config *loop_config(const struct loop *loop);
 bool loop_dns_is_trusted(const struct loop *loop);
-bool loop_is_closing(const struct loop *loop); /* then tasks only free what is theirs */
+bool loop_is_closing(const struct loop *loop);	   /* then tasks only free what is theirs */
 void transfer_finished(CURL *easy, CURLcode code); /* called by the loop */
 
 /* --- transfer.c: one HTTPS request ----------------------------------------------------- */
@@ -43,24 +43,26 @@ void transfer_finished(CURL *easy, CURLcode code); /* called by the loop */
 struct transfer_request {
 	/* All but the body is copied. */
 	const struct targets *targets; /* tried in order until one connects */
-	const char *url;             /* https://tls-name[:port]/path; only for the name */
-	const char *host;            /* Host header */
-	const char *content_type;    /* NULL: GET */
-	struct bytes body;           /* must live until done */
+	const char *url;	       /* https://tls-name[:port]/path; only for the name */
+	const char *host;	       /* Host header */
+	const char *content_type;      /* NULL: GET */
+	struct bytes body;	       /* must live until done */
 	const struct s2s_headers *signature; /* NULL: none */
-	const char *destination;     /* Restante-Destination, with a signature */
+	const char *destination;	     /* Restante-Destination, with a signature */
 	size_t answer_max;
 	int connect_timeout_ms;
 	int timeout_ms;
 };
 
 struct transfer_answer {
-	enum err err;                /* ERR_OK: any status; ERR_PEER_UNREACHABLE, _TIMEOUT, _INVALID */
+	/* ERR_OK: any status. ERR_PEER_UNREACHABLE: nothing of the request was sent.
+	 * ERR_PEER_TIMEOUT, ERR_PEER_INVALID. ERR_BUSY: could not begin. */
+	enum err err;
 	int status;
 	struct bytes body;
 	/* Trimmed; empty: absent. The receiver checks that content_type is what was signed. */
 	struct bytes content_type, content_digest, signature, signature_input, retry_after;
-	const char *error;           /* curl's, for the log */
+	const char *error; /* curl's, for the log */
 };
 
 struct transfer;
@@ -68,7 +70,8 @@ struct transfer;
 /* done() is called exactly once from a later loop_turn(), also for what fails at once. The
  * answer lives for that call. */
 struct transfer *transfer_start(struct loop *loop, const struct transfer_request *request,
-				void (*done)(void *context, const struct transfer_answer *answer),
+				void (*done)(void *context,
+					     const struct transfer_answer *answer),
 				void *context);
 /* Without done(). Not after done(): then the transfer is gone. */
 void transfer_cancel(struct transfer **transfer);
@@ -77,9 +80,9 @@ void transfer_cancel(struct transfer **transfer);
 
 enum resolve_outcome {
 	RESOLVE_FOUND,
-	RESOLVE_NONE,                /* NXDOMAIN or no data */
-	RESOLVE_REFUSED,             /* SRV target "." : this domain does not federate */
-	RESOLVE_TRANSIENT            /* anything else */
+	RESOLVE_NONE,	  /* NXDOMAIN or no data */
+	RESOLVE_REFUSED,  /* SRV target "." : this domain does not federate */
+	RESOLVE_TRANSIENT /* anything else */
 };
 
 struct srv_record {
@@ -92,7 +95,7 @@ struct srv_answer {
 	bool validated;
 	struct srv_record records[TARGETS_MAX]; /* in the order to try (RFC 2782) */
 	size_t count;
-	int64_t ttl_s;               /* least of the records */
+	int64_t ttl_s; /* least of the records */
 };
 
 struct host_answer {

@@ -9,20 +9,20 @@
 #include "restante/document.h"
 #include "restante/federation.h"
 
-#define TARGETS_MAX 16
+#define TARGETS_MAX	     16
 #define TARGET_ADDRESSES_MAX 8
 
 /* Where to connect, in the order to try: one address and port each. */
 struct target {
-	char host[DOMAIN_SIZE];      /* SRV target or the domain itself: for the log */
-	char address[46];            /* numeric; resolved here, so curl resolves nothing */
+	char host[DOMAIN_SIZE]; /* SRV target or the domain itself: for the log */
+	char address[46];	/* numeric; resolved here, so curl resolves nothing */
 	uint16_t port;
 };
 
 struct targets {
 	struct target items[TARGETS_MAX];
 	size_t count;
-	char tls_name[DOMAIN_SIZE];  /* what the certificate must be for */
+	char tls_name[DOMAIN_SIZE]; /* what the certificate must be for */
 };
 
 /* --- trust.c: pure (docs/protocol.md section 4.3) -------------------------------------- */
@@ -33,9 +33,9 @@ struct txt_key {
 };
 
 struct txt_answer {
-	bool failed;                 /* could not be asked: neither absent nor different */
-	bool present;                /* at least one record of ours, all well-formed */
-	bool validated;              /* by DNSSEC */
+	bool failed;	/* could not be asked: neither absent nor different */
+	bool present;	/* at least one record of ours, all well-formed */
+	bool validated; /* by DNSSEC */
 	struct txt_key keys[SERVER_KEYS_MAX];
 	size_t n_keys;
 };
@@ -49,21 +49,21 @@ struct trust {
 	uint8_t root_key[32];
 	int64_t revision;
 	int64_t pinned_ms;
-	bool verified;               /* TXT has matched at least once */
+	bool verified; /* TXT has matched at least once */
 	bool conflict;
 	/* Validated TXT contradicts the pinned keys themselves: until it matches again, what
 	 * they sign is not accepted either. Comes with `conflict`. */
 	bool refuted;
 	/* The set of keys that waits behind a conflict, and since when validated TXT has
 	 * matched it without a break: 0 if it has not. */
-	uint8_t candidate[32];       /* SHA-256 of kids and keys */
+	uint8_t candidate[32]; /* SHA-256 of kids and keys */
 	int64_t candidate_since_ms;
 };
 
 enum trust_verdict {
 	TRUST_FIRST_USE,
 	TRUST_SAME,
-	TRUST_SAME_TXT_DIFFERS,      /* go on, warn */
+	TRUST_SAME_TXT_DIFFERS, /* go on, warn */
 	TRUST_ROTATED,
 	TRUST_ROTATED_BY_ROOT,
 	TRUST_REPINNED,
@@ -88,8 +88,8 @@ struct peer {
 	char domain[DOMAIN_SIZE];
 	struct server_document document; /* strings live with the peer */
 	struct trust trust;
-	struct targets targets;      /* for requests */
-	int64_t refresh_ms;          /* when the document is fetched anew */
+	struct targets targets; /* for requests */
+	int64_t refresh_ms;	/* when the document is fetched anew */
 };
 
 /* One who waits. done() is called exactly once, from the loop, never inside the call that
@@ -101,9 +101,10 @@ struct peer_wait {
 	void (*done)(struct peer_wait *wait, enum err err, const struct peer *peer);
 };
 
-struct loop;                         /* loop.h: curl multi and c-ares */
+struct loop; /* loop.h: curl multi and c-ares */
 
-/* Operations of the store that discovery posts come back to `inbox`, the federation thread's. */
+/* Operations of the store that discovery posts come back to `inbox`, the federation thread's.
+ */
 struct discovery *discovery_create(struct loop *loop, const struct federation_config *config,
 				   struct inbox *inbox);
 /* Waiters that are left are not told. The loop may not be turned again after this. */

@@ -89,7 +89,7 @@ static void take_nonce(struct cursor *at, char nonce_out[S2S_NONCE_SIZE])
 	struct bytes nonce = take_until(at, '"');
 	uint8_t raw[NONCE_BYTES];
 
-	if (base64url_decode_exact(nonce, sizeof raw, raw) != ERR_OK) {
+	if (nonce.data == NULL || base64url_decode_exact(nonce, sizeof raw, raw) != ERR_OK) {
 		at->failed = true;
 		return;
 	}

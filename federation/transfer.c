@@ -221,16 +221,13 @@ static void take_answer(struct transfer *transfer)
 		finish(transfer, ERR_OK, NULL);
 }
 
+/* Behind the request anything may have happened: only PEER_UNREACHABLE says that nothing of
+ * it has left. */
 static enum err error_class(CURLcode code, bool sent)
 {
 	if (!sent)
 		return ERR_PEER_UNREACHABLE;
-	switch (code) {
-	case CURLE_OPERATION_TIMEDOUT:
-		return ERR_PEER_TIMEOUT;
-	default: /* it may have arrived: PEER_UNREACHABLE says that nothing left */
-		return ERR_PEER_INVALID;
-	}
+	return code == CURLE_OPERATION_TIMEDOUT ? ERR_PEER_TIMEOUT : ERR_PEER_INVALID;
 }
 
 void transfer_finished(CURL *easy, CURLcode code)

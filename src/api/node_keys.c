@@ -52,6 +52,19 @@ static enum err write_root_public(const char *path, const struct sign_key *root)
 	return fclose(file) == 0 && ok ? ERR_OK : ERR_INTERNAL;
 }
 
+/* Made where they are missing. */
+static enum err load_secrets(const char *data_dir, struct node_keys *keys)
+{
+	char path[PATH_SIZE];
+	enum err err = ERR_VALIDATION;
+
+	if (keys_path(path, data_dir, "token.secret"))
+		err = secret_file_load_or_create(path, keys->token_secret);
+	if (err == ERR_OK && keys_path(path, data_dir, "receipt.secret"))
+		err = secret_file_load_or_create(path, keys->receipt_secret);
+	return err;
+}
+
 static enum err create_one(const char *kid, const char *path, struct sign_key *key_out)
 {
 	enum err err = sign_key_create(bytes_of_text(kid), key_out);
@@ -63,6 +76,7 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 {
 	char folder[PATH_SIZE], key_path[PATH_SIZE], root_pub[PATH_SIZE];
 	struct sign_key key = {0}, root = {0};
+	struct node_keys secrets = {0};
 	enum err err;
 
 	if (!keys_path(folder, data_dir, "") || !keys_path(key_path, data_dir, "k1.key") ||
@@ -79,6 +93,9 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 		err = create_one("root", root_path, &root);
 	if (err == ERR_OK)
 		err = write_root_public(root_pub, &root);
+	if (err == ERR_OK)
+		err = load_secrets(data_dir, &secrets);
+	crypto_wipe(&secrets, sizeof(secrets));
 	crypto_wipe(&key, sizeof(key));
 	crypto_wipe(&root, sizeof(root));
 	return err;
@@ -141,16 +158,13 @@ static enum err load_root(const char *data_dir, struct node_keys *keys)
 
 enum err node_keys_load(const char *data_dir, struct node_keys *keys_out)
 {
-	char path[PATH_SIZE];
 	struct node_keys keys = {0};
 	enum err err = load_live(data_dir, &keys);
 
 	if (err == ERR_OK)
 		err = load_root(data_dir, &keys);
-	if (err == ERR_OK && keys_path(path, data_dir, "token.secret"))
-		err = secret_file_load_or_create(path, keys.token_secret);
-	if (err == ERR_OK && keys_path(path, data_dir, "receipt.secret"))
-		err = secret_file_load_or_create(path, keys.receipt_secret);
+	if (err == ERR_OK)
+		err = load_secrets(data_dir, &keys);
 	if (err == ERR_OK)
 		*keys_out = keys;
 	crypto_wipe(&keys, sizeof(keys));

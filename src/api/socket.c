@@ -334,9 +334,10 @@ static void batch_add(struct batch *batch, size_t i)
 		batch->left++;
 		return;
 	}
-	batch->results[i] = refusal_of(batch, i, err != ERR_OK ? err : ERR_BUSY,
-				       err == ERR_RATE_LIMITED ? wait_details(batch->arena, wait_ms)
-							       : bytes_of_text("{}"));
+	batch->results[i] =
+		refusal_of(batch, i, err != ERR_OK ? err : ERR_BUSY,
+			   err == ERR_RATE_LIMITED ? wait_details(batch->arena, wait_ms)
+						   : bytes_of_text("{}"));
 	arena_destroy(&arena);
 }
 

@@ -17,6 +17,8 @@ import websocket
 
 from lab import ADDRESS
 
+# Close codes that are registered, but too new for Debian's websocket-client.
+websocket._abnf.VALID_CLOSE_STATUS += (1012, 1013)
 
 # What a kept connection fails with when the node has closed it meanwhile.
 GONE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError,
@@ -316,6 +318,7 @@ class Socket:
         except (websocket.WebSocketConnectionClosedException, ConnectionError) as error:
             raise SocketClosed(1006, str(error)) from error
         if opcode == websocket.ABNF.OPCODE_CLOSE:
+            self.drop()  # recv_data has answered it
             code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
             raise SocketClosed(code, data[2:].decode(errors="replace"))
         return json.loads(data)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A second implementation of federation, written from docs/protocol.md alone.
 
-Read this next to section 4 of that page when you write your own node: it follows the page's
-order, from bytes and signatures to documents, discovery, trust, receiving and sending, and
-shares no code with the C sources. It is a whole node towards other nodes, but keeps everything
-in memory and has no client API: users and their devices are Python objects. What a real node
-needs besides: a disk (streams, mailboxes, outbox, pins), rate limits and DNSSEC.
+Read this next to section 4 of that page when you write your own node: wire.py has values and
+signatures, discovery.py documents, DNS and trust, and this file what a node does with them:
+receiving, sending, answering. It shares no code with the C sources. It is a whole node towards
+other nodes, but keeps everything in memory and has no client API: users and their devices are
+Python objects. What a real node needs besides: a disk (streams, mailboxes, outbox, pins), rate
+limits and DNSSEC.
 
     peer = Peer("peer.test", certificate, key, ca_file, dns_server, allow_private=True)
     peer.start()                          # serves at 127.0.0.1, peer.port
@@ -17,545 +18,28 @@ needs besides: a disk (streams, mailboxes, outbox, pins), rate limits and DNSSEC
 The standard library and PyNaCl (Ed25519) suffice.
 """
 
-import base64
 import hashlib
 import hmac
-import http.client
-import ipaddress
-import json
-import random
 import re
 import secrets
-import socket
 import ssl
-import struct
 import threading
-import time
-import uuid
-from collections import namedtuple
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
-WELL_KNOWN = "/.well-known/restante"
+from discovery import (REPLY_BYTES, WELL_KNOWN, Directory, Resolver, ServerKey, sign_document)
+from wire import (ADDRESS, CLAIM_ID, DAY, MESSAGE_ID, RANDOM, REQUEST_TAG, RESPONSE_TAG, TOKEN,
+                  Asked, Refusal, Reply, Request, TryLater, b64, content_digest, domain_of,
+                  dump_json, invalid, list_of, new_message_id, now_ms, number_of, parse_json,
+                  parse_signature, random_text, request_components, response_components, sign,
+                  signature_base, text_of, unb64, verifies)
+
 TRANSACTIONS = "/federation/v1/transactions"
 CLAIM = "/federation/v1/keys/claim"
 DEVICE_LIST = "/federation/v1/devices/list"
-
-DOCUMENT_BYTES = 64 * 1024
 LIMITS = {"transaction_items": 1000, "transaction_bytes": 4 << 20, "content_bytes": 96 << 10}
-REPLY_BYTES = 8 << 20
-HOUR = 3_600_000
-DAY = 24 * HOUR
-
-
-class TryLater(Exception):
-    """No verdict: the other side could not be reached or did not answer validly."""
-
-
-class Refusal(Exception):
-    """An answer other than 200, in the one format that all errors have."""
-
-    def __init__(self, status, code, message="", **details):
-        super().__init__(f"{status} {code} {message}")
-        self.status, self.code, self.details = status, code, details
-        self.body = {"success": False,
-                     "error": {"code": code, "message": message or code, "details": details}}
-
-
-# Section 1: values
-
-_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
-DOMAIN = rf"(?=[a-z0-9.-]{{1,253}}\Z)(?:{_LABEL}\.)+(?!\d+\Z){_LABEL}"
-ADDRESS = rf"[a-z0-9._-]{{1,64}}@{DOMAIN}"
-MESSAGE_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-CLAIM_ID = r"[A-Za-z0-9_-]{1,64}"
-TOKEN = r"(?s:.{1,128})"
-RANDOM = r"[A-Za-z0-9_-]{22}"  # 16 bytes, base64url without padding
-KID = r"[a-z0-9_-]{1,32}"
-
-
-def now_ms():
-    return time.time_ns() // 1_000_000
-
-
-def random_text():
-    return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-
-
-def new_message_id():
-    value = bytearray(now_ms().to_bytes(6, "big") + secrets.token_bytes(10))
-    value[6] = 0x70 | value[6] & 0x0F
-    value[8] = 0x80 | value[8] & 0x3F
-    return str(uuid.UUID(bytes=bytes(value)))
-
-
-def b64(data):
-    return base64.b64encode(data).decode()
-
-
-def unb64(text):
-    """Only the canonical spelling: padding, and no bits set beyond the data."""
-    data = base64.b64decode(text, validate=True)
-    if b64(data) != text:
-        raise ValueError("base64 is not canonical")
-    return data
-
-
-def parse_json(data):
-    """One object, every name once, nested 16 deep at most."""
-    def object_of(pairs):
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise ValueError("a name occurs twice")
-        return members
-
-    def depth(value):
-        inner = value.values() if isinstance(value, dict) else \
-            value if isinstance(value, list) else None
-        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
-
-    def no_constant(name):
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        value = json.loads(data.decode(), object_pairs_hook=object_of, parse_constant=no_constant)
-        if not isinstance(value, dict) or depth(value) > 16:
-            raise ValueError("not an object, or nested too deep")
-        return value
-    except (ValueError, RecursionError) as error:
-        raise Refusal(400, "VALIDATION_ERROR", str(error)) from error
-
-
-def dump_json(value):
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _invalid(name):
-    return Refusal(400, "VALIDATION_ERROR", field=name)
-
-
-def text_of(body, name, pattern):
-    value = body.get(name)
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise _invalid(name)
-    return value
-
-
-def number_of(body, name, low=0, high=2**53, default=None):
-    value = body.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise _invalid(name)
-    return value
-
-
-def list_of(body, name, low=1, high=127):
-    value = body.get(name)
-    if not isinstance(value, list) or not low <= len(value) <= high:
-        raise _invalid(name)
-    return value
-
-
-def domain_of(address):
-    return address.partition("@")[2]
-
-
-# Section 4.4: signatures. The components are the same for signing and verifying: (name, value)
-# pairs in the one order that is allowed.
-
-Request = namedtuple("Request", "method path headers body")  # headers: {lower-case name: value}
-Reply = namedtuple("Reply", "status headers body")
-# What a signature says about itself, and what it is about.
-Signed = namedtuple("Signed", "params created expires nonce domain kid signature digest")
-# The parts of a request that the signature of its response covers too.
-Asked = namedtuple("Asked", "authority path digest destination nonce")
-
-
-def content_digest(body):
-    return f"sha-256=:{b64(hashlib.sha256(body).digest())}:"
-
-
-def request_components(asked):
-    return [('"@method"', "POST"), ('"@authority"', asked.authority), ('"@path"', asked.path),
-            ('"content-type"', "application/json"), ('"content-digest"', asked.digest),
-            ('"restante-destination"', asked.destination)]
-
-
-def response_components(status, digest, asked):
-    return [('"@status"', status), ('"content-type"', "application/json"),
-            ('"content-digest"', digest), ('"@method";req', "POST"),
-            ('"@authority";req', asked.authority), ('"@path";req', asked.path),
-            ('"content-digest";req', asked.digest),
-            ('"restante-destination";req', asked.destination)]
-
-
-REQUEST_TAG = "restante-1"
-RESPONSE_TAG = "restante-1-response"
-
-
-def signature_base(components, params):
-    lines = [f"{name}: {value}" for name, value in components]
-    return "\n".join([*lines, f'"@signature-params": {params}']).encode()
-
-
-def sign(components, tag, created, nonce, domain, key):
-    """The two signature headers."""
-    names = " ".join(name for name, _ in components)
-    params = (f'({names});created={created};expires={created + 60};nonce="{nonce}"'
-              f';keyid="{domain}/{key.kid}";alg="ed25519";tag="{tag}"')
-    signature = key.secret.sign(signature_base(components, params)).signature
-    return {"Signature-Input": f"restante={params}", "Signature": f"restante=:{b64(signature)}:"}
-
-
-def parse_signature(headers, names, tag):
-    """There is one form and no other, so a pattern is the whole parser."""
-    pattern = (r"restante=(\(" + re.escape(" ".join(names)) + r"\)"
-               r";created=([0-9]{1,12});expires=([0-9]{1,12})"
-               rf';nonce="({RANDOM})";keyid="([a-z0-9.-]{{1,253}})/({KID})"'
-               rf';alg="ed25519";tag="{tag}")')
-    found = re.fullmatch(pattern, headers["signature-input"])
-    signature = re.fullmatch(r"restante=:([A-Za-z0-9+/]{86}==):", headers["signature"])
-    digest = re.fullmatch(r"sha-256=:[A-Za-z0-9+/]{43}=:", headers["content-digest"])
-    if not found or not signature or not digest or headers["content-type"] != "application/json":
-        raise ValueError("not the form of this profile")
-    params, created, expires, nonce, domain, kid = found.groups()
-    if int(expires) != int(created) + 60:
-        raise ValueError("expires is not created + 60")
-    return Signed(params, int(created), int(expires), nonce, domain, kid,
-                  unb64(signature[1]), digest[0])
-
-
-def verifies(public_key, signature, data):
-    try:
-        VerifyKey(public_key).verify(data, signature)
-        return True
-    except (BadSignatureError, ValueError):
-        return False
-
-
-# Section 4.1: server keys and the server document
-
-@dataclass
-class ServerKey:
-    kid: str
-    secret: SigningKey = field(default_factory=SigningKey.generate)
-    not_before: int = field(default_factory=lambda: now_ms() - HOUR)
-    not_after: int = field(default_factory=lambda: now_ms() + 365 * DAY)
-
-    @property
-    def public(self):
-        return bytes(self.secret.verify_key)
-
-    def published(self):
-        return {"kid": self.kid, "public_key": b64(self.public),
-                "not_before": self.not_before, "not_after": self.not_after}
-
-
-PublicKey = namedtuple("PublicKey", "bytes not_before not_after")
-
-
-def sign_document(content, signers):
-    """What is served at WELL_KNOWN. `signers`: {kid or "root": SigningKey}."""
-    return {"document": b64(content),
-            "signatures": {name: b64(key.sign(content).signature)
-                           for name, key in signers.items()}}
-
-
-@dataclass
-class Document:
-    """The document of another node, once it has been checked."""
-    content: dict
-    keys: dict  # kid -> PublicKey
-    root_key: Any
-    revision: int
-    valid_until: int
-    authority: str
-    signatures: dict
-    bytes: bytes
-
-    def is_signed_by(self, name, public_key):
-        """Also for a key that the document itself does not name any more."""
-        return name in self.signatures and verifies(public_key, self.signatures[name], self.bytes)
-
-
-def check_document(served, domain, now):
-    """Raises TryLater for anything but a valid document of this domain."""
-    def demand(good, what):
-        if not good:
-            raise TryLater(f"document of {domain}: {what}")
-
-    try:
-        envelope = parse_json(served)
-        data = unb64(envelope["document"])
-        content = parse_json(data)
-        signatures = {name: unb64(value) for name, value in envelope["signatures"].items()}
-        keys = {text_of(key, "kid", KID): PublicKey(unb64(key["public_key"]),
-                                                    number_of(key, "not_before"),
-                                                    number_of(key, "not_after"))
-                for key in list_of(content, "keys", 1, 8)}
-        root_key = content.get("root_key")
-        root_key = None if root_key is None else unb64(root_key)
-        issued_at = number_of(content, "issued_at")
-        valid_until = number_of(content, "valid_until")
-        revision = number_of(content, "revision")
-        url = re.fullmatch(r"https://([^:/]+)(?::([0-9]{1,5}))?", content["federation"])
-        demand(url and re.fullmatch(DOMAIN, url[1]), "federation is not https://host[:port]")
-    except (Refusal, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise TryLater(f"document of {domain}: {error!r}") from error
-    demand(content.get("server") == domain, "it is of another server")
-    demand(issued_at - 300_000 <= now <= valid_until, "it is not valid now")
-    demand(valid_until - issued_at <= 7 * DAY, "it is valid for too long")
-    demand("root" not in keys and len(keys) == len(content["keys"]), "kids")
-    demand(all(len(key.bytes) == 32 for key in keys.values()), "keys have 32 bytes")
-    live = {kid for kid, key in keys.items() if key.not_before <= now <= key.not_after}
-    demand(live, "no key is live")
-    demand(live <= signatures.keys(), "a live key has not signed")
-    named = {kid: key.bytes for kid, key in keys.items()}
-    if root_key is not None:
-        named["root"] = root_key
-    for name, public_key in named.items():
-        demand(name not in signatures or verifies(public_key, signatures[name], data),
-               f"the signature of {name} does not verify")
-    authority = url[1] if url[2] in (None, "443") else f"{url[1]}:{url[2]}"
-    return Document(content, keys, root_key, revision, valid_until, authority, signatures, data)
-
-
-# DNS: a stub resolver that knows the three kinds of records needed here
-
-A, TXT, AAAA, SRV = 1, 16, 28, 33
-Service = namedtuple("Service", "priority weight port target")
-
-
-class Resolver:
-    def __init__(self, server):
-        self.server = server  # (address, port)
-
-    def query(self, name, kind):
-        """The records: none for NXDOMAIN and for no data; TryLater for every other outcome."""
-        number = secrets.randbits(16)
-        question = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-        edns = b"\0" + struct.pack(">HHIH", 41, 4096, 0, 0)
-        packet = struct.pack(">6H", number, 0x0100, 1, 0, 0, 1) + question + b"\0" + \
-            struct.pack(">2H", kind, 1) + edns
-        family = socket.AF_INET6 if ":" in self.server[0] else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(3)
-                sock.connect(self.server)
-                sock.send(packet)
-                return self._read(sock.recv(65535), number, kind)
-        except (OSError, struct.error, IndexError, ValueError) as error:
-            raise TryLater(f"DNS, {name}: {error}") from error
-
-    def _read(self, packet, number, kind):
-        got, flags, questions, answers, _, _ = struct.unpack_from(">6H", packet)
-        code = flags & 0xF
-        if got != number or not flags & 0x8000 or flags & 0x0200 or code not in (0, 3):
-            raise ValueError(f"answer with flags {flags:04x}")
-        at = 12
-        for _ in range(questions):
-            at = self._name(packet, at)[1] + 4
-        records = []
-        for _ in range(answers):
-            at = self._name(packet, at)[1]
-            found, _, _, length = struct.unpack_from(">HHIH", packet, at)
-            at += 10
-            if found == kind:
-                records.append(self._record(packet, at, length, kind))
-            at += length
-        return records
-
-    def _record(self, packet, at, length, kind):
-        data = packet[at:at + length]
-        if kind == SRV:
-            return Service(*struct.unpack_from(">3H", data), self._name(packet, at + 6)[0])
-        if kind == TXT:  # the strings of one record are concatenated
-            text = b""
-            while data:
-                text, data = text + data[1:1 + data[0]], data[1 + data[0]:]
-            return text.decode("ascii", "replace")
-        return str(ipaddress.ip_address(data))
-
-    def _name(self, packet, at):
-        labels, end = [], None
-        while packet[at]:
-            if packet[at] >= 0xC0:  # a pointer: the rest of the name is elsewhere
-                end = end or at + 2
-                to = (packet[at] & 0x3F) << 8 | packet[at + 1]
-                if to >= at:
-                    raise ValueError("a name points forward")
-                at = to
-            else:
-                labels.append(packet[at + 1:at + 1 + packet[at]].decode("ascii"))
-                at += 1 + packet[at]
-        return ".".join(labels) or ".", end or at + 1
-
-
-def parse_txt(records):
-    """{kid: {public keys}} of the TXT records, or None when they are to be taken as absent."""
-    keys = {}
-    for record in records:
-        first, *tags = [tag.strip(" ") for tag in record.split(";")]
-        if first != "v=restante1":
-            continue
-        values = {}
-        for tag in filter(None, tags):
-            name, equals, value = tag.partition("=")
-            if name in ("kid", "key"):
-                if name in values or not equals:
-                    return None
-                values[name] = value
-        try:
-            public_key = unb64(values["key"])
-            if not re.fullmatch(KID, values["kid"]) or len(public_key) != 32:
-                return None
-        except (KeyError, ValueError):
-            return None
-        keys.setdefault(values["kid"], set()).add(public_key)
-    return keys or None
-
-
-# Sections 4.2 and 4.3: discovery and trust
-
-@dataclass
-class Remote:
-    """How to reach a domain, and what it may sign with."""
-    domain: str
-    endpoints: list  # (address, port) in the order to try
-    tls_name: str
-    document: Document
-    keys: dict       # kid -> PublicKey that is accepted
-    conflict: bool   # its document shows keys that are not trusted
-    good_until: int
-
-
-@dataclass
-class Pin:
-    keys: dict
-    root_key: Any
-    revision: int
-
-
-class Connection(http.client.HTTPSConnection):
-    """HTTPS to an address that discovery has found, with a certificate for `tls_name`."""
-
-    def __init__(self, tls_name, endpoint, context, timeout=10):
-        super().__init__(tls_name, timeout=timeout, context=context)
-        self._endpoint = endpoint
-
-    def connect(self):
-        sock = socket.create_connection(self._endpoint, self.timeout)
-        self.sock = self._context.wrap_socket(sock, server_hostname=self.host)
-
-
-class Directory:
-    """Finds other nodes and decides which of their keys to trust."""
-
-    def __init__(self, resolver, ca_file=None, allow_private=False):
-        self._resolver = resolver
-        self._tls = ssl.create_default_context(cafile=ca_file)
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._allow_private = allow_private
-        self._found = {}
-        self.pins = {}
-
-    def find(self, domain):
-        known = self._found.get(domain)
-        if known is None or known.good_until < now_ms():
-            known = self._found[domain] = self._discover(domain)
-        return known
-
-    def forget(self, domain):
-        """Ends the caching, not the pin."""
-        self._found.pop(domain, None)
-
-    def _discover(self, domain):
-        services = self._resolver.query(f"_restante._tcp.{domain}", SRV)
-        if [service.target for service in services] == ["."]:
-            raise TryLater(f"{domain} does not federate")
-        endpoints, tls_name = [], domain
-        # By priority, and by weight at random within one (RFC 2782).
-        for service in sorted(services, key=lambda s: (
-                s.priority, -random.random() ** (1 / max(s.weight, 0.01)))):
-            endpoints += self._endpoints(service.target, service.port)
-        if not services:
-            endpoints = self._endpoints(domain, 443)
-        status, _, body = self.exchange(tls_name, endpoints, "GET", WELL_KNOWN,
-                                        {"Host": domain}, limit=DOCUMENT_BYTES)
-        if status != 200:
-            raise TryLater(f"document of {domain}: status {status}")
-        document = check_document(body, domain, now_ms())
-        if not services and document.authority != domain:
-            host, _, port = document.authority.partition(":")
-            endpoints, tls_name = self._endpoints(host, int(port or 443)), host
-        keys, conflict = self._trust(domain, document)
-        good_until = min(document.valid_until, now_ms() + 300_000)
-        return Remote(domain, endpoints, tls_name, document, keys, conflict, good_until)
-
-    def _endpoints(self, name, port):
-        addresses = self._resolver.query(name, A) + self._resolver.query(name, AAAA)
-        return [(address, port) for address in addresses
-                if self._allow_private or ipaddress.ip_address(address).is_global]
-
-    def exchange(self, tls_name, endpoints, method, path, headers, body=None, limit=REPLY_BYTES):
-        """One HTTP exchange with the first endpoint that can be reached. Redirects are not
-        followed: a status other than 200 is for the caller to judge."""
-        problem = "no address"
-        for endpoint in endpoints:
-            connection = Connection(tls_name, endpoint, self._tls)
-            try:
-                connection.connect()
-            except OSError as error:
-                problem = error
-                continue
-            try:
-                connection.request(method, path, body, headers)
-                response = connection.getresponse()
-                data = response.read(limit + 1)
-                if len(data) > limit:
-                    raise TryLater(f"{tls_name}: the answer is too large")
-                return response.status, response.headers, data
-            except (OSError, http.client.HTTPException) as error:
-                raise TryLater(f"{tls_name}: {error!r}") from error
-            finally:
-                connection.close()
-        raise TryLater(f"{tls_name}: {problem}")
-
-    def _trust(self, domain, document):
-        """The table of section 4.3, without its rows for DNSSEC: this resolver does not
-        validate. Answers the keys that are accepted and whether there is a conflict."""
-        pin = self.pins.get(domain)
-        new_keys = {kid: key.bytes for kid, key in document.keys.items()}
-        if pin is None:
-            if not self._txt_matches(domain, document):
-                raise Refusal(403, "KEY_CONFLICT", "DNS and document name different keys")
-            self.pins[domain] = Pin(document.keys, document.root_key, document.revision)
-            return document.keys, False
-        if {kid: key.bytes for kid, key in pin.keys.items()} == new_keys:
-            pin.revision = max(pin.revision, document.revision)
-            return document.keys, False
-        by_root = pin.root_key is not None and document.is_signed_by("root", pin.root_key)
-        by_key = any(document.is_signed_by(kid, key.bytes) for kid, key in pin.keys.items()
-                     if key.not_after >= now_ms())
-        if document.revision > pin.revision and (by_root or by_key):
-            kept = {} if by_root else pin.keys
-            self.pins[domain] = Pin({**kept, **document.keys}, document.root_key,
-                                    document.revision)
-            return self.pins[domain].keys, False
-        return pin.keys, True
-
-    def _txt_matches(self, domain, document):
-        published = parse_txt(self._resolver.query(f"_restante.{domain}", TXT))
-        if published is None:
-            return True
-        now = now_ms()
-        live = {kid for kid, key in document.keys.items()
-                if key.not_before <= now <= key.not_after}
-        return live <= published.keys() and all(
-            published.get(kid, {key.bytes}) == {key.bytes} for kid, key in document.keys.items())
 
 
 # Users and their devices, as far as another node can see them
@@ -627,15 +111,12 @@ class Receiver:
     def transactions(self, origin, body, data):
         if "ephemeral" in body:
             if {"stream", "seq", "items"} & body.keys():
-                raise _invalid("ephemeral")
+                raise invalid("ephemeral")
             for item in list_of(body, "ephemeral", 1, 100):
                 self._take_ephemeral(origin, item)
             return {"acked": 0, "results": []}
         name = text_of(body, "stream", RANDOM)
         first = number_of(body, "seq", 1)
-        items = body.get("items")
-        if isinstance(items, list) and len(items) > LIMITS["transaction_items"]:
-            raise Refusal(413, "TOO_LARGE")
         items = list_of(body, "items", 1, LIMITS["transaction_items"])
         last, digest = first + len(items) - 1, hashlib.sha256(data).digest()
         with self._lock:
@@ -674,9 +155,9 @@ class Receiver:
             try:
                 large = large or len(unb64(envelope["content"])) > LIMITS["content_bytes"]
             except ValueError:
-                raise _invalid("content") from None
+                raise invalid("content") from None
             if device_id in envelopes:
-                raise _invalid("device_id")
+                raise invalid("device_id")
             envelopes[device_id] = envelope
         return None if large else envelopes
 
@@ -688,7 +169,7 @@ class Receiver:
         number_of(item, "timestamp")
         number_of(item, "list_version", default=0)
         if not isinstance(item.get("urgent", True), bool):
-            raise _invalid("urgent")
+            raise invalid("urgent")
         if numbered or "token" in item:
             text_of(item, "token", TOKEN)
         if numbered or "expires_at" in item:
@@ -848,6 +329,7 @@ class Peer:
         self.keys = [ServerKey("k1")]
         self.root = SigningKey.generate()
         self.revision = now_ms()
+        self.document_life = 7 * DAY
         self.users = {}
         self.receiver = Receiver(self)
         self._subscribers = {}  # address -> {domain: until}
@@ -882,8 +364,9 @@ class Peer:
         return {"server": self.domain, "federation": url, "api": url,
                 "keys": [key.published() for key in self.keys],
                 "root_key": b64(bytes(self.root.verify_key)), "revision": self.revision,
-                "previous": None, "issued_at": now_ms(), "valid_until": now_ms() + 7 * DAY,
-                "limits": LIMITS, "software": {"name": "peer.py", "version": "1"}, **changes}
+                "previous": None, "issued_at": now_ms(),
+                "valid_until": now_ms() + self.document_life, "limits": LIMITS,
+                "software": {"name": "peer.py", "version": "1"}, **changes}
 
     def served_document(self):
         return sign_document(dump_json(self.document()),
@@ -1022,7 +505,7 @@ class Peer:
         requester = text_of(body, "requester", ADDRESS)
         user = self.users.get(text_of(body, "address", ADDRESS))
         if domain_of(requester) != origin:
-            raise _invalid("requester")
+            raise Refusal(403, "FORBIDDEN")
         if user is None or not user.welcomes(requester):
             raise Refusal(404, "UNAVAILABLE")
         return user
@@ -1036,7 +519,7 @@ class Peer:
             if key in self._claims:  # kept for 24 h in a real node
                 earlier, answer = self._claims[key]
                 if earlier != request:
-                    raise _invalid("claim_id")
+                    raise invalid("claim_id")
                 return answer
             answer = {"address": user.address, "list_version": user.list_version,
                       "devices": [device.bundle() for device_id, device in user.devices.items()

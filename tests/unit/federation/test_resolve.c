@@ -174,7 +174,7 @@ static void one_malformed_record_makes_all_absent(void **state)
 {
 	static const char *const bad[] = {"v=restante1", "v=restante1; kid=k2",
 					  "v=restante1; kid=k2; key=AAAA",
-					  "v=restante1; kid=k2; kid=k3; key=" KEY};
+					  ("v=restante1; kid=k2; kid=k3; key=" KEY)};
 	struct txt_answer txt;
 
 	(void)state;

@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "signature_deviations.h"
+
 #include "restante/clock.h"
 #include "restante/crypto.h"
 #include "restante/document.h"
@@ -19,7 +21,6 @@
 
 #define NOW_MS	  INT64_C(1767225605000)
 #define PATH	  "/federation/v1/transactions"
-#define NONCE	  "AAECAwQFBgcICQoLDA0ODw"
 #define AUTHORITY "b.example"
 
 struct fixture {
@@ -233,78 +234,6 @@ static void parameters_are_verified_as_they_were_received(void **state)
 				 ERR_SIG_INVALID);
 	}
 }
-
-/* What stands in the input, what stands there instead. */
-static const char *const deviations[][2] = {
-	{"restante=(", "Restante=("},
-	{"restante=(", "sig1=("},
-	{"restante=(", " restante=("},
-	{"restante=(", "restante =("},
-	{"restante=(", "restante= ("},
-	{"restante=(", "a=1, restante=("},
-	{"(\"@method\"", "( \"@method\""},
-	{"\"@method\" ", "\"@method\"  "},
-	{"\"@method\" ", "\"@METHOD\" "},
-	{"\"@method\" ", ""},
-	{"\"@method\" \"@authority\"", "\"@authority\" \"@method\""},
-	{"\"@path\"", "\"@path\" \"@query\""},
-	{"\"@path\"", "\"@target-uri\""},
-	{"\"content-type\" ", ""},
-	{"\"content-digest\" ", ""},
-	{"\"content-digest\"", "\"content-digest\";req"},
-	{"\"content-digest\"", "\"content-digest\";sf"},
-	{"\"content-digest\"", "\"Content-Digest\""},
-	{" \"restante-destination\"", ""},
-	{"\"restante-destination\")", "\"restante-destination\" \"date\")"},
-	{"\");created", "\" );created"},
-	{";created=", "; created="},
-	{";created=", ";Created="},
-	{"created=1767225600;", ""},
-	{"created=1767225600", "created=01767225600"},
-	{"created=1767225600", "created=-1767225600"},
-	{"created=1767225600", "created=+1767225600"},
-	{"created=1767225600", "created=1767225600.0"},
-	{"created=1767225600", "created=\"1767225600\""},
-	{"created=1767225600", "created="},
-	{"created=1767225600", "created=1767225600;created=1767225600"},
-	{"created=1767225600", "created=1000001767225600"},
-	{"expires=1767225660", "expires=1767225661"},
-	{"expires=1767225660", "expires=1767225659"},
-	{";expires=1767225660", ""},
-	{"created=1767225600;expires=1767225660", "expires=1767225660;created=1767225600"},
-	{"nonce=\"" NONCE "\"", "nonce=" NONCE},
-	{"nonce=\"" NONCE "\"", "nonce=\"" NONCE "A\""},
-	{"nonce=\"" NONCE "\"", "nonce=\"AAECAwQFBgcICQoLDA0OD\""},
-	{"nonce=\"" NONCE "\"", "nonce=\"AAECAwQFBgcICQoLDA0ODx\""},
-	{"nonce=\"" NONCE "\"", "nonce=\"AAECAwQFBgcICQoLDA0OD+\""},
-	{"nonce=\"" NONCE "\"", "nonce=\"AAECAwQFBgcICQoLDA0O==\""},
-	{"nonce=\"" NONCE "\"", "nonce=\"\""},
-	{";nonce=\"" NONCE "\"", ""},
-	{"a.example/k1", "A.example/k1"},
-	{"a.example/k1", "a.example/K1"},
-	{"a.example/k1", "a.example"},
-	{"a.example/k1", "a.example/"},
-	{"a.example/k1", "/k1"},
-	{"a.example/k1", "a.example/k1/k1"},
-	{"a.example/k1", "a.example./k1"},
-	{"a.example/k1", "example/k1"},
-	{"a.example/k1", "a.example\\/k1"},
-	{"a.example/k1", "a.example:443/k1"},
-	{"a.example/k1", "a.example/k12345678901234567890123456789012"},
-	{";alg=\"ed25519\"", ""},
-	{"alg=\"ed25519\"", "alg=\"Ed25519\""},
-	{"alg=\"ed25519\"", "alg=\"rsa-v1_5-sha256\""},
-	{"alg=\"ed25519\"", "alg=ed25519"},
-	{"tag=\"restante-1\"", "tag=\"restante-2\""},
-	{"tag=\"restante-1\"", "tag=\"restante-1-response\""},
-	{";tag=\"restante-1\"", ""},
-	{";alg=\"ed25519\";tag=\"restante-1\"", ";tag=\"restante-1\";alg=\"ed25519\""},
-	{"tag=\"restante-1\"", "tag=\"restante-1\";x=1"},
-	{"tag=\"restante-1\"", "tag=\"restante-1\" "},
-	{"tag=\"restante-1\"", "tag=\"restante-1\", sig1=()"},
-	{"tag=\"restante-1\"", "tag=\"restante-1\"\t"},
-	{"tag=\"restante-1\"", "tag=\"restante-1"},
-};
 
 static void whatever_differs_in_the_input_is_refused(void **state)
 {

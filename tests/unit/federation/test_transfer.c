@@ -301,6 +301,7 @@ static void only_https_is_spoken(void **state)
 	request.url = "http://a.example/ok";
 	run(f, &request);
 	assert_int_equal(f->answer.err, ERR_PEER_UNREACHABLE);
+	assert_non_null(strstr(f->answer.error, "Protocol"));
 }
 
 static void silence_ends_in_time(void **state)
@@ -324,7 +325,7 @@ static void a_connection_that_is_dropped_is_a_failure(void **state)
 	struct fixture *f = *state;
 
 	get(f, "/drop");
-	assert_int_equal(f->answer.err, ERR_PEER_UNREACHABLE);
+	assert_int_equal(f->answer.err, ERR_PEER_INVALID);
 }
 
 static int connection_number(const struct fixture *f)
