@@ -94,6 +94,8 @@ static enum err inbound_check_head(struct request *request, struct inbound *inbo
 
 	if (err != ERR_OK)
 		return err;
+	if (request->destination.len == 0)
+		return ERR_SIG_MISSING;
 	if (request->query.len > 0)
 		return ERR_SIG_FORMAT;
 	if (!federation_allows(node->config, inbound->params.origin))

@@ -56,7 +56,7 @@ static void without_srv_the_domain_itself_is_asked(void **state)
 	struct fixture *f = *state;
 
 	if (!f->group->web.has_well_known)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	put_address(fake_dns_add(&f->dns, "a.example", ns_t_a, 0, 0), "a.example",
 		    WELL_KNOWN_ADDRESS);
 	put_address(fake_dns_add(&f->dns, "fed.a.example", ns_t_a, 0, 0), "fed.a.example",
@@ -74,7 +74,7 @@ static void the_document_may_name_another_port_of_the_domain(void **state)
 	struct fixture *f = *state;
 
 	if (!f->group->web.has_well_known)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	put_address(fake_dns_add(&f->dns, "a.example", ns_t_a, 0, 0), "a.example",
 		    WELL_KNOWN_ADDRESS);
 	write_file(f, "document",
@@ -92,7 +92,7 @@ static void the_name_of_a_target_counts_only_with_dnssec(void **state)
 	struct fixture *f = *state;
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	/* c.example is not in the certificate. */
 	write_file(f, "document",
 		   make_document(f, "c.example", K1, -1, "https://c.example", clock_now_ms()));
@@ -118,7 +118,7 @@ static void equal_questions_share_one_discovery(void **state)
 	struct waiter others[3];
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	publish_srv(f, 0);
 	for (size_t i = 0; i < 3; i++)
 		ask(f, &others[i], "a.example", i == 1);
@@ -359,7 +359,7 @@ static void an_end_in_the_middle_leaves_nothing(void **state)
 	struct fixture *f = *state;
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	publish_srv(f, 0);
 	/* Stopped after more and more turns: in every step of the way. */
 	for (int turns = 0; turns < 60; turns++) {

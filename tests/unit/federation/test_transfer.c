@@ -132,7 +132,7 @@ static void get(struct fixture *f, const char *path)
 	struct transfer_request request = request_to(f, path);
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	if (f->targets.count == 0)
 		add_target(f, "127.0.0.1", f->group->web.port);
 	run(f, &request);
@@ -173,7 +173,7 @@ static void a_signed_request_carries_what_was_signed(void **state)
 	struct transfer_request request = request_to(f, "/ok");
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	add_target(f, "127.0.0.1", f->group->web.port);
 	request.content_type = "application/json";
 	request.body = bytes_of_text("{\"a\":1}");
@@ -265,7 +265,7 @@ static void the_certificate_is_for_the_name(void **state)
 	struct transfer_request request = request_to(f, "/ok");
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	add_target(f, "127.0.0.1", f->group->web.port);
 	request.url = "https://c.example/ok";
 	run(f, &request);
@@ -311,7 +311,7 @@ static void silence_ends_in_time(void **state)
 	int64_t begun_ms = clock_monotonic_ms();
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	add_target(f, "127.0.0.1", f->group->web.port);
 	add_target(f, "127.0.0.1", f->group->web.port);
 	request.timeout_ms = 300;
@@ -356,7 +356,7 @@ static void a_cancelled_transfer_is_silent(void **state)
 	struct transfer *running, *failed;
 
 	if (!f->group->there)
-		skip();
+		fail_msg("the web server of this test needs python3 and openssl");
 	failed = transfer_start(f->loop, &request, take, f);
 	add_target(f, "127.0.0.1", f->group->web.port);
 	running = transfer_start(f->loop, &request, take, f);
