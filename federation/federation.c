@@ -73,8 +73,8 @@ static void federation_turn(struct federation *federation)
 	inbox_dispatch(federation->inbox, federation);
 	if (atomic_exchange(&federation->missed, false))
 		outboxes_load(federation->outboxes);
+	federation_tick(federation); /* may find outboxes whose time has come: they go now */
 	outboxes_turn(federation->outboxes);
-	federation_tick(federation);
 }
 
 static bool is_quiet(const struct federation *federation)

@@ -15,8 +15,8 @@
 #define uthash_fatal(reason) fatal("nonces: %s", reason)
 #include <uthash.h>
 
-/* Of all origins together: about 60 MB. */
-#define TOTAL_MAX 500000
+/* Of all origins together: about 240 MB, which some 75 origins at their limit could fill. */
+#define TOTAL_MAX 2000000
 #define TURN_MS	  (S2S_NONCE_KEPT_S * SECONDS_MS)
 #define HASH_KEPT 16
 

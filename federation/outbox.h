@@ -76,6 +76,7 @@ struct outbox {
 	size_t batch_items; /* 0: as many as the peer takes */
 	int resets;	    /* streams given up since something was taken */
 	int64_t heard_ms;
+	int64_t busy_ms; /* monotonic: when there was something to do last */
 	bool expire_due;
 	int64_t expire_mark; /* the last position a minute ago */
 	struct ephemeral ephemeral;

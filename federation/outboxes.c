@@ -12,6 +12,8 @@
 
 #define HEARD_EVERY_MS	(30 * SECONDS_MS)
 #define EXPIRE_EVERY_MS (1 * MINUTES_MS)
+/* An outbox that had nothing to do for so long is dropped. */
+#define IDLE_MS		(10 * MINUTES_MS)
 
 struct outboxes *outboxes_create(const struct federation_config *config, struct calls *calls,
 				 struct inbox *inbox)
@@ -80,6 +82,7 @@ static struct outbox *outbox_create(struct outboxes *all, const char *domain)
 	if (outbox == NULL)
 		fatal("out of memory");
 	outbox->all = all;
+	outbox->busy_ms = clock_monotonic_ms();
 	snprintf(outbox->row.domain, sizeof outbox->row.domain, "%s", domain);
 	window_init(&outbox->window, 0, &all->window_bytes);
 	HASH_ADD_STR(all->by_domain, row.domain, outbox);
@@ -93,11 +96,25 @@ static struct outbox *outbox_find_or_create(struct outboxes *all, const char *do
 	return outbox != NULL ? outbox : outbox_create(all, domain);
 }
 
-/* One that has no row, for ephemeral items, is not kept. */
+/* Nothing waits, nothing is under way, and the store's row says nothing of its own. */
+static bool outbox_is_idle(const struct outbox *outbox)
+{
+	return outbox->row.state == DESTINATION_UP && outbox->row.last <= outbox->row.acked &&
+	       !outbox->queued && outbox->work == WORK_NONE && !outbox->reading &&
+	       !outbox->putting && !outbox->expire_due && !outbox->ephemeral.in_flight;
+}
+
+/* One that has no row, for ephemeral items, is not kept. One that has been idle for long is
+ * not either: what comes for it later finds it as after a start, opens a new stream behind
+ * what is settled, and reads. */
 static void outbox_forget(struct outbox *outbox)
 {
-	if (outbox->row.last == 0 && !outbox->known && !outbox->ephemeral.in_flight &&
-	    !outbox->queued && !outbox->putting && outbox->work == WORK_NONE)
+	int64_t now = clock_monotonic_ms();
+
+	if (!outbox_is_idle(outbox))
+		outbox->busy_ms = now;
+	else if ((outbox->row.last == 0 && !outbox->known) ||
+		 (now - outbox->busy_ms >= IDLE_MS && !outbox->all->loading))
 		outbox_free(outbox);
 }
 

@@ -27,6 +27,7 @@
 #define KEY_EARLY_MS	  DAYS_MS
 #define KEY_LIFE_MS	  (365 * DAYS_MS)
 #define TRANSACTION_ITEMS 1000
+#define TRANSACTION_BYTES (INT64_C(4) << 20) /* a larger body is never read */
 
 static enum err fail(const char *path, const char *doing, const char *why)
 {
@@ -190,7 +191,9 @@ static void fill(struct server_document *document, struct arena *arena,
 	document->issued_at_ms = now_ms;
 	document->valid_until_ms = now_ms + DOCUMENT_LIFE_MS;
 	document->transaction_items = TRANSACTION_ITEMS;
-	document->transaction_bytes = config->limits_body;
+	document->transaction_bytes = config->limits_body < TRANSACTION_BYTES
+					      ? config->limits_body
+					      : TRANSACTION_BYTES;
 	document->content_bytes = config->limits_content;
 	document->software = "restante";
 	document->software_version = RESTANTE_VERSION;
@@ -248,4 +251,16 @@ enum err federation_own_document(const struct config *config, const struct sign_
 	*document_out = document;
 	*wrapper_out = wrapper;
 	return ERR_OK;
+}
+
+bool federation_kid_was_used(const struct config *config, const char *kid)
+{
+	struct arena *arena = arena_create();
+	struct server_document last;
+	bool found = false;
+	bool used = last_read(arena, config, &last, &found) == ERR_OK && found &&
+		    document_key(&last, kid) != NULL;
+
+	arena_destroy(&arena);
+	return used;
 }

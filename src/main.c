@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const struct command {
-	const char *name;
+	const char *name; /* one word or two */
 	int (*run)(const struct options *options);
 	const char *help;
 } commands[] = {
@@ -20,6 +20,7 @@ static const struct command {
 	{"check", cli_check, "check configuration, database and keys, and say what is wrong"},
 	{"dns", cli_dns, "print the DNS records to publish"},
 	{"invite", cli_invite, "print a token with which one account can be registered"},
+	{"key new", cli_key_new, "make one more server key, to replace one: --kid KID"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -43,6 +44,7 @@ static bool options_parse(int n, char **words, struct options *options)
 				      : strcmp(words[i], "--domain") == 0 ? &options->domain
 				      : strcmp(words[i], "--dir") == 0	  ? &options->dir
 				      : strcmp(words[i], "--days") == 0	  ? &options->days
+				      : strcmp(words[i], "--kid") == 0	  ? &options->kid
 									  : NULL;
 
 		if (target == NULL || i + 1 == n) {
@@ -53,6 +55,19 @@ static bool options_parse(int n, char **words, struct options *options)
 		*target = words[i + 1];
 	}
 	return true;
+}
+
+/* How many words name this command: 0, if it is another one that is named. */
+static int command_words(const struct command *command, int n, char **words)
+{
+	const char *second = strchr(command->name, ' ');
+	size_t len = strcspn(command->name, " ");
+
+	if (n < 1 || strlen(words[0]) != len || strncmp(words[0], command->name, len) != 0)
+		return 0;
+	if (second == NULL)
+		return 1;
+	return n >= 2 && strcmp(words[1], second + 1) == 0 ? 2 : 0;
 }
 
 int main(int argc, char **argv)
@@ -69,10 +84,12 @@ int main(int argc, char **argv)
 	}
 	log_thread_name("main");
 	crypto_init();
-	for (size_t i = 0; argc >= 2 && i < N_COMMANDS; i++) {
-		if (strcmp(argv[1], commands[i].name) != 0)
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		int words = command_words(&commands[i], argc - 1, argv + 1);
+
+		if (words == 0)
 			continue;
-		if (!options_parse(argc - 2, argv + 2, &options))
+		if (!options_parse(argc - 1 - words, argv + 1 + words, &options))
 			return 2;
 		return commands[i].run(&options);
 	}

@@ -9,10 +9,16 @@
 
 #include "restante/messages.h"
 
-/* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0). */
+/* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0).
+ *
+ * Effects of different operations may be told in another order than that of their commits:
+ * `previous` is the item before this one in the same mailbox, so that nobody takes it for
+ * the next where it is not. 0: none that was still there. An item that has been removed
+ * meanwhile may be named too. */
 struct delivery {
 	struct delivery *next;
 	int64_t generation;
+	int64_t previous;
 	struct mailbox_item item;
 };
 

@@ -91,5 +91,7 @@ enum err federation_own_document(const struct config *config, const struct sign_
 				 size_t n_keys, const uint8_t *root_public_key, int64_t now_ms,
 				 struct arena *arena, struct server_document *document_out,
 				 struct bytes *wrapper_out) MUST_CHECK;
+/* Does the last document that was published name this key, live or ended? */
+bool federation_kid_was_used(const struct config *config, const char *kid);
 
 #endif

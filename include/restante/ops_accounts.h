@@ -161,8 +161,8 @@ struct op_device_rename {
 	const char *name;
 };
 
-/* ERR_NOT_FOUND. Tells the account's other devices, subscribed domains and accounts that
- * have accepted this one. */
+/* ERR_NOT_FOUND. ERR_LAST_DEVICE where nobody could enter the account any more. Tells the
+ * account's other devices, subscribed domains and accounts that have accepted this one. */
 struct op_device_remove {
 	struct store_op op;
 	struct caller caller;

@@ -11,7 +11,9 @@
  * mailboxes or outbox. Sending accepts the recipient. Ephemeral ones only make effects.
  *
  * ERR_OK: status and effects. ERR_DEVICES_MISMATCH, ERR_STALE_DEVICES: mismatch.
- * ERR_UNAVAILABLE. ERR_OVER_QUOTA: no mailbox had room, or the outbox is full. */
+ * ERR_UNAVAILABLE, for ephemeral ones also where the recipient has not accepted the sender.
+ * ERR_OVER_QUOTA: no mailbox had room, or the outbox is full. ERR_VALIDATION: the device
+ * has used this id for another recipient. */
 struct op_send {
 	struct store_op op;
 	struct caller caller;

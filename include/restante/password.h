@@ -30,7 +30,4 @@ enum err password_hash(struct bytes password, struct password_cost cost,
  * that does: verify against some hash in that case too. */
 bool password_verify(const char *hash, struct bytes password) MUST_CHECK;
 
-/* Whether the hash was made at another cost: hash again after the next good login. */
-bool password_needs_rehash(const char *hash, struct password_cost cost);
-
 #endif

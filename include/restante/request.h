@@ -34,8 +34,11 @@ struct request {
 	struct bytes signature_input;
 	struct bytes destination; /* restante-destination */
 	struct bytes origin;	  /* Origin, for CORS */
-	char source[64];      /* address of the client, for rate limits; never for identity */
-	struct caller caller; /* set by server.authorize where the route asks for it */
+	char source[64]; /* address of the client, for rate limits; never for identity */
+	bool local;	 /* from this machine, and not through a proxy that says so */
+	/* For Retry-After where 429 is the answer; at least a second. */
+	int64_t retry_after_ms;
+	struct caller caller;	       /* set by server.authorize where the route asks for it */
 	struct connection *connection; /* NULL once the client is gone */
 	void *job;		       /* the handler's own */
 };

@@ -22,7 +22,8 @@ struct socket_handlers {
 	/* A client asks for an upgrade; the request is not to be answered, only looked at.
 	 * *context_out becomes the socket's context; frames may be sent already. What the
 	 * request shows lives as long as the socket, the request itself only for this
-	 * call. An error refuses the upgrade, and closed() is not called. */
+	 * call. An error refuses the upgrade, and closed() is not called; ERR_RATE_LIMITED
+	 * with request->retry_after_ms. */
 	enum err (*open)(struct socket *socket, struct request *request, void **context_out);
 	/* One whole text frame; the bytes live for this call. Not after socket_close(). */
 	void (*frame)(struct socket *socket, void *context, struct bytes text);
@@ -40,7 +41,15 @@ struct server_config {
 	const char *const *cors_origins; /* NULL-ended; "*" allows any */
 	bool trust_forwarded_for; /* behind a proxy: the last X-Forwarded-For is the source */
 	size_t max_connections;
-	size_t socket_frame_max; /* bytes of one incoming WebSocket message */
+	/* Connections of one source address, in the form of request->source; 0: as many as
+	 * there may be. Not applied with trust_forwarded_for. */
+	size_t max_per_source;
+	/* Bytes of request bodies, by their Content-Length, and of incoming WebSocket
+	 * messages, as they come, that are held at once; 0: any number. What would exceed
+	 * it is refused with ERR_BUSY, or the socket closed with 1013. */
+	size_t buffer_budget;
+	size_t socket_first_frame_max; /* of one incoming message until socket_trust() */
+	size_t socket_frame_max;       /* bytes of one incoming WebSocket message */
 	/* For a whole request; a head has that or 10 s, a reply has it for each piece that
 	 * the client takes, and an idle connection is kept for twice that. */
 	int64_t request_timeout_ms;
@@ -50,6 +59,11 @@ struct server_config {
 	struct socket_handlers sockets;
 	/* Fills request->caller, or says why not. */
 	enum err (*authorize)(struct request *request);
+	/* For ROUTE_SIGNED, before the body is read: only what the head says is filled in,
+	 * and the request is not to be answered, only looked at. An error answers with the
+	 * uniform error object (ERR_RATE_LIMITED: set request->retry_after_ms) and closes
+	 * the connection. NULL: none. */
+	enum err (*precheck)(struct request *request);
 	/* About once a second; now_ms is clock_now_ms(). */
 	void (*tick)(void *context, int64_t now_ms);
 	void *context;
@@ -74,6 +88,11 @@ void server_reload(
 	struct server *server); /* reads the certificate anew; from signal handlers too */
 int server_port(const struct server *server); /* the port really bound, for port 0 */
 
+/* Counts bytes of a WebSocket message against buffer_budget after its frame() has returned,
+ * for as long as they are worked on. Never refused: what is too much is refused to others. */
+void server_hold(struct server *server, size_t len);
+void server_release(struct server *server, size_t len);
+
 /* --- sockets ----------------------------------------------------------------------- */
 
 /* Queues one text frame (copied). The queue is bounded by the callers' flow control;
@@ -85,6 +104,8 @@ size_t socket_queued(const struct socket *socket); /* bytes not yet given to the
 void socket_close(struct socket *socket, uint16_t code, const char *reason);
 /* Stops or goes on reading from the client: for when the store is busy. */
 void socket_pause(struct socket *socket, bool pause);
+/* The client is known from here on: lifts socket_first_frame_max. */
+void socket_trust(struct socket *socket);
 struct arena *socket_arena(struct socket *socket); /* lives as long as the socket */
 void *socket_node(struct socket *socket);	   /* the server's context */
 const char *socket_source(const struct socket *socket);

@@ -57,6 +57,7 @@ bool ed25519_key_is_valid(const uint8_t public_key[ED25519_PUBLIC_SIZE]);
 
 /* A random secret that outlives restarts, one line of base64 in a private file. Two
  * processes that create it at the same time get the same one. */
+enum err secret_file_load(const char *path, uint8_t secret_out[SECRET_SIZE]) MUST_CHECK;
 enum err secret_file_load_or_create(const char *path,
 				    uint8_t secret_out[SECRET_SIZE]) MUST_CHECK;
 

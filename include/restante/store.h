@@ -46,6 +46,7 @@ struct store_config {
 	int64_t mailbox_items, mailbox_bytes, mailbox_life_ms;
 	int64_t outbox_items, outbox_bytes, outbox_life_ms;
 	bool no_remote_receipts; /* nodes get no receipts for messages that come from now on */
+	bool must_exist;	 /* a database that is not there is not made */
 	size_t inbox_capacity;	 /* operations that may wait, per lane */
 };
 

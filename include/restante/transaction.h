@@ -103,7 +103,8 @@ struct fed_results {
 /* Refuses seqs outside [first, last], twice, or unknown codes: a lying peer. */
 enum err results_decode(struct arena *arena, struct bytes json, int64_t first, int64_t last,
 			struct fed_results *results_out) MUST_CHECK;
-/* The list inside a stale_list result's detail, for the cache of remote lists. */
+/* The list inside a stale_list result's detail, for the cache of remote lists. Where it was
+ * left out devices is NULL, and there is only its version. */
 enum err stale_list_decode(struct arena *arena, struct bytes detail,
 			   const struct address *address,
 			   struct device_list *list_out) MUST_CHECK;

@@ -225,8 +225,7 @@ static void consent_set(struct request *request, enum consent_state state,
 	struct op_consent_set *op =
 		ask(request, CONSENT_SET, struct op_consent_set, consent_was_set);
 
-	if (!request_permit(request, LIMIT_CALLS, request->caller.user, NULL) ||
-	    !request_address(request, &op->address))
+	if (!request_address(request, &op->address) || !request_bare(request))
 		return;
 	op->caller = request->caller;
 	op->state = state;

@@ -142,17 +142,20 @@ static bool nonce_is_good(struct node *node, const char *text, int64_t *expires_
 	    ERR_OK)
 		return false;
 	nonce_seal(node, &nonce, mac);
+	if (!crypto_equal(mac, nonce.mac, sizeof(mac)))
+		return false; /* nothing in it means anything */
 	for (int i = 0; i < 8; i++)
 		time_ms = time_ms << 8 | nonce.time[i];
 	*expires_ms_out = (int64_t)time_ms + NONCE_LIFE_S * SECONDS_MS;
-	return crypto_equal(mac, nonce.mac, sizeof(mac)) && *expires_ms_out > clock_now_ms();
+	return *expires_ms_out > clock_now_ms();
 }
 
 void auth_challenge(struct request *request)
 {
 	struct text answer;
 
-	if (!request_permit(request, LIMIT_SESSION, request->source, NULL))
+	if (!request_permit(request, LIMIT_SESSION, request->source, NULL) ||
+	    !request_bare(request))
 		return;
 	text_init(&answer, request->arena, 128);
 	text_printf(&answer, "{\"nonce\":\"%s\",\"expires_in\":%d}", nonce_make(request),
@@ -243,6 +246,21 @@ static struct bytes login_message(struct request *request, const struct login *l
 	return text_bytes(&text);
 }
 
+/* A missing account takes as long as a wrong signature: one is checked against a key that
+ * nobody has. */
+static bool login_signature_is_good(struct request *request, const struct login *login,
+				    const struct op_login_lookup *found)
+{
+	static const uint8_t nobody[33] = {0x05, 0x09}; /* the base point of Curve25519 */
+	bool there = found->op.err == ERR_OK;
+	enum err err =
+		scheme_verify(there ? found->scheme : SCHEME_SIGNAL,
+			      there ? found->identity_key : bytes_of(nobody, sizeof(nobody)),
+			      login_message(request, login), login->in.signature);
+
+	return there && err == ERR_OK;
+}
+
 static void login_looked_up(struct message *message)
 {
 	struct op_login_lookup *op = (struct op_login_lookup *)message;
@@ -263,9 +281,7 @@ static void login_looked_up(struct message *message)
 					   ? op->password_hash
 					   : request_node(request)->no_password_hash;
 		slow_post(job, login_password_checked);
-	} else if (op->op.err == ERR_OK &&
-		   scheme_verify(op->scheme, op->identity_key, login_message(request, login),
-				 login->in.signature) == ERR_OK) {
+	} else if (login_signature_is_good(request, login, op)) {
 		login_open(request);
 	} else {
 		login_fail(request);
@@ -361,6 +377,8 @@ void auth_logout(struct request *request)
 	struct op_session_end *op =
 		ask(request, SESSION_END, struct op_session_end, session_ended);
 
+	if (!request_bare(request))
+		return;
 	op->caller = request->caller;
 	request_post(request, &op->op);
 }

@@ -105,7 +105,8 @@ void device_link_token(struct request *request)
 	struct op_link_token_create *op = ask(request, LINK_TOKEN_CREATE,
 					      struct op_link_token_create, link_token_created);
 
-	if (!request_permit(request, LIMIT_LINK, request->caller.user, NULL))
+	if (!request_permit(request, LIMIT_LINK, request->caller.user, NULL) ||
+	    !request_bare(request))
 		return;
 	request->job = token;
 	opaque_token_create(token->text);

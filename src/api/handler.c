@@ -4,6 +4,7 @@
  */
 #include "handler.h"
 
+#include "restante/accounts.h"
 #include "restante/clock.h"
 #include "restante/log.h"
 #include "restante/metrics.h"
@@ -41,6 +42,19 @@ struct request *request_back(struct store_op *op)
 void request_refuse(struct request *request, enum err err, const struct problem *problem)
 {
 	request_fail(request, err, problem->field, problem->message);
+}
+
+bool request_bare(struct request *request)
+{
+	struct problem problem = {0};
+	bool object;
+	enum err err = ERR_OK;
+
+	if (request->body.len > 0)
+		err = empty_decode(request->arena, request->body, &object, &problem);
+	if (err != ERR_OK)
+		request_refuse(request, err, &problem);
+	return err == ERR_OK;
 }
 
 void request_ok(struct request *request, struct bytes json)

@@ -40,6 +40,9 @@ struct request *request_back(struct store_op *op);
 /* Answers with what a decoder found. */
 void request_refuse(struct request *request, enum err err, const struct problem *problem);
 
+/* A body without members that count: absent, or an object; else answers 400. */
+bool request_bare(struct request *request);
+
 void request_ok(struct request *request, struct bytes json);
 void request_ok_empty(struct request *request); /* {} */
 

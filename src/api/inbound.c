@@ -58,21 +58,26 @@ static void inbound_reply(struct request *request, int status, struct bytes body
 			   status == 429 || status == 503 ? 4 : 3);
 }
 
-static void inbound_refuse_with(struct request *request, enum err err, const char *field,
-				struct bytes details)
+static void inbound_count(const struct request *request, enum err err)
 {
 	const struct inbound *inbound = request->job;
-	struct text body;
 
 	metric_inc(inbound_refused_total);
 	log_info(inbound_refused, "origin=%s code=%s source=%s",
 		 inbound->params.origin[0] != '\0' ? inbound->params.origin : "-",
 		 err_code(err), request->source);
+}
+
+static void inbound_refuse_with(struct request *request, enum err err, struct bytes details)
+{
+	struct text body;
+
+	inbound_count(request, err);
 	text_init(&body, request->arena, 256);
-	text_printf(&body, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":",
+	text_printf(&body,
+		    "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":\"refused\","
+		    "\"details\":",
 		    err_code(err));
-	text_json_string(&body, bytes_of_text(field != NULL ? field : "refused"));
-	text_puts(&body, ",\"details\":");
 	text_add(&body, details);
 	text_puts(&body, "}}");
 	inbound_reply(request, err_status(err), text_bytes(&body));
@@ -80,7 +85,16 @@ static void inbound_refuse_with(struct request *request, enum err err, const cha
 
 static void inbound_refuse(struct request *request, enum err err, const char *field)
 {
-	inbound_refuse_with(request, err, field, bytes_of_text("{}"));
+	struct text details;
+
+	text_init(&details, request->arena, 64);
+	text_puts(&details, "{");
+	if (field != NULL) {
+		text_puts(&details, "\"field\":");
+		text_json_string(&details, bytes_of_text(field));
+	}
+	text_puts(&details, "}");
+	inbound_refuse_with(request, err, text_bytes(&details));
 }
 
 /* --- the checks --------------------------------------------------------------------- */
@@ -88,7 +102,6 @@ static void inbound_refuse(struct request *request, enum err err, const char *fi
 static enum err inbound_check_head(struct request *request, struct inbound *inbound)
 {
 	struct node *node = request_node(request);
-	const char *domain = node->config->node_domain;
 	enum err err = s2s_request_parse(request->content_digest, request->signature_input,
 					 request->signature, &inbound->params);
 
@@ -100,24 +113,57 @@ static enum err inbound_check_head(struct request *request, struct inbound *inbo
 		return ERR_SIG_FORMAT;
 	if (!federation_allows(node->config, inbound->params.origin))
 		return ERR_FEDERATION_DENIED;
-	if (!bytes_equal(request->destination, bytes_of_text(domain)))
+	if (!bytes_equal(request->destination, bytes_of_text(node->config->node_domain)))
 		return ERR_SIG_DESTINATION;
-	return s2s_clock_check(&inbound->params, clock_now_ms());
+	return ERR_OK;
+}
+
+/* Anybody may claim to be anybody until the signature has verified: what the check of it
+ * costs is counted for the source address. */
+static enum err inbound_check_source(struct request *request, const struct inbound *inbound)
+{
+	struct node *node = request_node(request);
+	struct bytes source = bytes_of_text(request->source);
+
+	request->retry_after_ms = limit_take(node, LIMIT_INBOUND_SOURCE, source);
+	if (request->retry_after_ms == 0 && !origin_is_known(node, inbound->params.origin))
+		request->retry_after_ms = limit_take(node, LIMIT_UNKNOWN_ORIGIN, source);
+	return request->retry_after_ms > 0 ? ERR_RATE_LIMITED : ERR_OK;
+}
+
+enum err inbound_precheck(struct request *request)
+{
+	struct inbound *inbound = arena_new(request->arena, struct inbound);
+	enum err err;
+
+	request->job = inbound;
+	inbound->request = request;
+	err = inbound_check_head(request, inbound);
+	if (err == ERR_OK)
+		err = inbound_check_source(request, inbound);
+	if (err != ERR_OK)
+		inbound_count(request, err);
+	return err;
 }
 
 static enum err inbound_check_signature(struct request *request, struct inbound *inbound)
 {
 	struct node *node = request_node(request);
+	const char *origin = inbound->params.origin;
 	enum err err = inbound->query.err;
 
+	/* Why the keys cannot be had is for our log: whoever asks could be anybody. */
+	if (err == ERR_PEER_UNREACHABLE || err == ERR_PEER_INVALID || err == ERR_PEER_TIMEOUT)
+		err = ERR_SIG_KEY_UNKNOWN;
 	if (err == ERR_OK)
 		err = s2s_request_verify(&inbound->params, &inbound->target,
 					 inbound->query.public_key);
 	if (err != ERR_OK)
 		return err;
 	inbound->verified = true;
-	err = nonces_add(node->nonces, inbound->params.origin, inbound->params.nonce,
-			 clock_now_ms());
+	if (limit_take(node, LIMIT_ORIGIN, bytes_of_text(origin)) > 0)
+		return ERR_RATE_LIMITED;
+	err = nonces_add(node->nonces, origin, inbound->params.nonce, clock_now_ms());
 	if (err == ERR_OK)
 		err = s2s_digest_check(request->content_digest, request->body);
 	return err;
@@ -137,34 +183,20 @@ static void inbound_key_found(struct message *message)
 	origin_know(node, inbound->params.origin);
 	if (node->federation != NULL)
 		federation_heard(node->federation, inbound->params.origin);
-	if (limit_take(node, LIMIT_ORIGIN, bytes_of_text(inbound->params.origin)) > 0)
-		inbound_refuse(request, ERR_RATE_LIMITED, NULL);
-	else
-		inbound->accepted(request);
+	inbound->accepted(request);
 }
 
 static void inbound_begin(struct request *request, void (*accepted)(struct request *request))
 {
 	struct node *node = request_node(request);
-	struct inbound *inbound = arena_new(request->arena, struct inbound);
-	enum err err;
+	struct inbound *inbound = request->job; /* from inbound_precheck() */
 
-	request->job = inbound;
-	inbound->request = request;
 	inbound->accepted = accepted;
-	err = inbound_check_head(request, inbound);
-	if (err == ERR_SIG_CLOCK) {
+	if (s2s_clock_check(&inbound->params, clock_now_ms()) != ERR_OK) {
 		inbound_refuse_with(
-			request, err, NULL,
+			request, ERR_SIG_CLOCK,
 			bytes_of_text(arena_printf(request->arena, "{\"server_time\":%lld}",
 						   (long long)clock_now_ms())));
-		return;
-	}
-	if (err == ERR_OK && !origin_is_known(node, inbound->params.origin) &&
-	    limit_take(node, LIMIT_UNKNOWN_ORIGIN, bytes_of_text(request->source)) > 0)
-		err = ERR_RATE_LIMITED;
-	if (err != ERR_OK) {
-		inbound_refuse(request, err, NULL);
 		return;
 	}
 	inbound->target.authority = node->authority;
@@ -188,6 +220,15 @@ static const char *inbound_origin(const struct request *request)
 
 /* --- transactions ------------------------------------------------------------------- */
 
+static int64_t messages_of(const struct transaction *transaction)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < transaction->n_items; i++)
+		n += transaction->items[i].kind == FED_MESSAGE;
+	return n;
+}
+
 static void transaction_stored(struct message *message)
 {
 	struct op_transaction *op = (struct op_transaction *)message;
@@ -204,6 +245,8 @@ static void transaction_stored(struct message *message)
 		return;
 	}
 	metric_inc(transactions_received_total);
+	if (!op->replay)
+		metric_add(METRIC_messages_received_total, messages_of(op->transaction));
 	log_debug(inbound, "origin=%s items=%zu replay=%d", op->origin,
 		  op->transaction->n_items, op->replay);
 	node_tell(node, &op->effects);
@@ -266,16 +309,22 @@ static void inbound_claimed(struct message *message)
 	inbound_reply(request, 200, op->answer);
 }
 
-/* Is the requester a user of the origin, and does it not ask too often? */
+/* Is the requester a user of the origin, and do neither it nor the origin, which could
+ * make up any number of users, ask too often about this address? */
 static enum err requester_check(struct request *request, const struct address *requester,
-				enum limit limit, const struct address *address)
+				const struct address *address, enum limit of_user,
+				enum limit of_origin)
 {
-	const char *key =
+	struct node *node = request_node(request);
+	const char *origin = inbound_origin(request);
+	const char *user_key =
 		arena_printf(request->arena, "%s\n%s", requester->text, address->text);
+	const char *origin_key = arena_printf(request->arena, "%s\n%s", origin, address->text);
 
-	if (strcmp(requester->domain, inbound_origin(request)) != 0)
+	if (strcmp(requester->domain, origin) != 0)
 		return ERR_FORBIDDEN;
-	if (limit_take(request_node(request), limit, bytes_of_text(key)) > 0)
+	if (limit_take(node, of_origin, bytes_of_text(origin_key)) > 0 ||
+	    limit_take(node, of_user, bytes_of_text(user_key)) > 0)
 		return ERR_RATE_LIMITED;
 	return ERR_OK;
 }
@@ -288,7 +337,8 @@ static void claim_accepted(struct request *request)
 	enum err err = claim_decode(request->arena, request->body, true, claim, &problem);
 
 	if (err == ERR_OK)
-		err = requester_check(request, &claim->requester, LIMIT_CLAIM, &claim->address);
+		err = requester_check(request, &claim->requester, &claim->address,
+				      LIMIT_CLAIM_PEER, LIMIT_CLAIM_ORIGIN);
 	if (err != ERR_OK) {
 		inbound_refuse(request, err, problem.field);
 		return;
@@ -326,7 +376,8 @@ static void device_list_accepted(struct request *request)
 	enum err err = list_request_decode(request->body, &in, &problem);
 
 	if (err == ERR_OK)
-		err = requester_check(request, &in.requester, LIMIT_LISTS, &in.address);
+		err = requester_check(request, &in.requester, &in.address, LIMIT_LISTS_PEER,
+				      LIMIT_LISTS_ORIGIN);
 	if (err != ERR_OK) {
 		inbound_refuse(request, err, problem.field);
 		return;

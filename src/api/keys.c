@@ -77,8 +77,6 @@ void keys_upload(struct request *request)
 	struct op_keys_stats *op;
 	enum err err;
 
-	if (!request_permit(request, LIMIT_CALLS, request->caller.user, NULL))
-		return;
 	err = key_upload_decode(request->arena, request->body, &upload->in, &problem);
 	if (err != ERR_OK) {
 		request_refuse(request, err, &problem);
@@ -141,6 +139,8 @@ static void remote_remembered(struct message *message)
 static enum err remote_refusal(int status)
 {
 	switch (status) {
+	case 400:
+		return ERR_VALIDATION; /* a claim id used for something else */
 	case 404:
 		return ERR_UNAVAILABLE;
 	case 403:
@@ -167,8 +167,7 @@ static void remote_answered(struct message *message)
 	if (err == ERR_OK && strcmp(remote->list.address.text, remote->address.text) != 0)
 		err = ERR_PEER_INVALID;
 	if (err != ERR_OK) {
-		request_fail(request, err == ERR_VALIDATION ? ERR_PEER_INVALID : err, NULL,
-			     NULL);
+		request_fail(request, err, NULL, NULL);
 		return;
 	}
 	if (!remote->all_devices) {
@@ -177,7 +176,8 @@ static void remote_answered(struct message *message)
 	}
 	op = ask(request, REMOTE_LIST_PUT, struct op_remote_list_put, remote_remembered);
 	op->list = &remote->list;
-	request_post(request, &op->op);
+	if (!node_post(request_node(request), &op->op))
+		remote_reply(request);
 }
 
 static void remote_ask(struct request *request, enum remote_path path,

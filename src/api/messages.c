@@ -22,7 +22,8 @@ static void message_stored(struct message *message)
 	if (op->op.err == ERR_OK)
 		request_reply(request, send_status(op), send_body(request->arena, op));
 	else
-		request_fail_with(request, op->op.err, NULL, send_details(request->arena, op));
+		request_fail_with(request, op->op.err, send_message(op),
+				  send_details(request->arena, op));
 }
 
 void message_send(struct request *request)

@@ -19,11 +19,14 @@
 #define POOL_CAPACITY	  64
 #define STORE_CAPACITY	  4096
 #define BUCKETS_MAX	  65536
-#define NONCES_PER_ORIGIN 200000
+/* What LIMIT_ORIGIN lets through while two generations of nonces are kept. */
+#define NONCES_PER_ORIGIN (100 + 20 * 2 * S2S_NONCE_KEPT_S)
 #define EXPIRE_EVERY_MS	  MINUTES_MS
 #define EXPIRE_ROWS	  2000
 #define DRAIN_SECONDS	  5
 #define SOCKET_FRAME_MAX  ((size_t)4 << 20)
+/* The frame with the token. */
+#define SOCKET_FIRST_MAX  ((size_t)8 << 10)
 
 void node_store_config(const struct config *config, struct store_config *store_out)
 {
@@ -199,6 +202,9 @@ static enum err start_server(struct node *node)
 		.cors_origins = config->listen_cors_origins.items,
 		.trust_forwarded_for = config->listen_trust_forwarded_for,
 		.max_connections = (size_t)config->listen_max_connections,
+		.max_per_source = (size_t)config->listen_max_connections_per_source,
+		.buffer_budget = (size_t)config->listen_buffer_memory,
+		.socket_first_frame_max = SOCKET_FIRST_MAX,
 		.socket_frame_max = SOCKET_FRAME_MAX,
 		.request_timeout_ms = config->listen_request_timeout,
 		.socket_idle_ms = config->listen_socket_idle,
@@ -206,6 +212,7 @@ static enum err start_server(struct node *node)
 		.socket_path = "/api/v1/ws",
 		.sockets = api_sockets,
 		.authorize = api_authorize,
+		.precheck = inbound_precheck,
 		.tick = node_tick,
 		.context = node,
 	};
@@ -230,7 +237,8 @@ static enum err node_start(struct node *node)
 	enum err err;
 
 	start_limits(node);
-	node->nonces = nonces_create(NONCES_PER_ORIGIN);
+	node->nonces =
+		nonces_create(NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
 	node_store_config(node->config, &node->store_config);
 	err = node_keys_load(node->config->node_data_dir, &node->keys);
 	if (err == ERR_OK)

@@ -69,9 +69,14 @@ enum err document_renew(struct node *node, int64_t now_ms) MUST_CHECK;
 /* routes.c */
 extern const struct route api_routes[];
 enum err api_authorize(struct request *request);
+/* A permit for a call, or a frame: 0, or how many milliseconds to wait. */
+int64_t api_call_permit(struct node *node, const struct caller *caller) MUST_CHECK;
 /* A bearer token: ERR_OK and the caller. Used by sockets, too. */
 enum err api_token_check(struct node *node, struct bytes token,
 			 struct caller *caller_out) MUST_CHECK;
+
+/* inbound.c: what can be refused of another node's request before its body is read. */
+enum err inbound_precheck(struct request *request) MUST_CHECK;
 
 /* socket.c */
 extern const struct socket_handlers api_sockets;

@@ -2,7 +2,8 @@
  *
  * The keys and secrets in the data folder:
  *
- *   keys/KID.key         server keys, Ed25519; the first by name of those that are live signs
+ *   keys/KID.key         server keys, Ed25519; all are published and sign the document, the
+ *                        one whose file is the oldest signs requests and responses
  *   keys/root.pub        public part of the offline root key, base64
  *   keys/token.secret    MAC of access tokens
  *   keys/receipt.secret  MAC of receipt tokens and of login nonces
@@ -10,6 +11,7 @@
 #include "restante/node.h"
 
 #include "restante/crypto.h"
+#include "restante/federation.h"
 #include "restante/log.h"
 
 #include <dirent.h>
@@ -21,17 +23,29 @@
 
 #define PATH_SIZE 4096
 
-static bool keys_path(char out[PATH_SIZE], const char *data_dir, const char *name)
+static const char *const secret_names[] = {"token.secret", "receipt.secret"};
+
+#define N_SECRETS (sizeof(secret_names) / sizeof(secret_names[0]))
+
+static enum err fail(enum err err, const char *path, const char *why)
 {
-	return snprintf(out, PATH_SIZE, "%s/keys/%s", data_dir, name) < PATH_SIZE;
+	log_error(config, "path=%s reason=%s", log_quote(path), log_quote(why));
+	return err;
+}
+
+/* A path that is too long is an error and never a file that is not there. */
+static enum err keys_path(char out[PATH_SIZE], const char *data_dir, const char *name)
+{
+	if (snprintf(out, PATH_SIZE, "%s/keys/%s", data_dir, name) < PATH_SIZE)
+		return ERR_OK;
+	return fail(ERR_VALIDATION, data_dir, strerror(ENAMETOOLONG));
 }
 
 static enum err make_folder(const char *path)
 {
 	if (mkdir(path, 0700) == 0 || errno == EEXIST)
 		return ERR_OK;
-	log_error(config, "path=%s reason=%s", log_quote(path), log_quote(strerror(errno)));
-	return ERR_INTERNAL;
+	return fail(ERR_INTERNAL, path, strerror(errno));
 }
 
 /* --- making ------------------------------------------------------------------------- */
@@ -42,26 +56,27 @@ static enum err write_root_public(const char *path, const struct sign_key *root)
 	FILE *file = fopen(path, "wx");
 	bool ok;
 
-	if (file == NULL) {
-		log_error(config, "path=%s reason=%s", log_quote(path),
-			  log_quote(strerror(errno)));
-		return ERR_INTERNAL;
-	}
+	if (file == NULL)
+		return fail(ERR_INTERNAL, path, strerror(errno));
 	base64_encode_to(bytes_of(root->public_key, sizeof(root->public_key)), text);
 	ok = fprintf(file, "%s\n", text) > 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
 	return fclose(file) == 0 && ok ? ERR_OK : ERR_INTERNAL;
 }
 
-/* Made where they are missing. */
-static enum err load_secrets(const char *data_dir, struct node_keys *keys)
+enum err node_secrets_create(const char *data_dir)
 {
+	uint8_t secret[SECRET_SIZE];
 	char path[PATH_SIZE];
-	enum err err = ERR_VALIDATION;
+	enum err err = keys_path(path, data_dir, "");
 
-	if (keys_path(path, data_dir, "token.secret"))
-		err = secret_file_load_or_create(path, keys->token_secret);
-	if (err == ERR_OK && keys_path(path, data_dir, "receipt.secret"))
-		err = secret_file_load_or_create(path, keys->receipt_secret);
+	if (err == ERR_OK && access(path, F_OK) != 0)
+		return ERR_OK; /* loading the keys will say so */
+	for (size_t i = 0; i < N_SECRETS && err == ERR_OK; i++) {
+		err = keys_path(path, data_dir, secret_names[i]);
+		if (err == ERR_OK)
+			err = secret_file_load_or_create(path, secret);
+	}
+	crypto_wipe(secret, sizeof(secret));
 	return err;
 }
 
@@ -76,12 +91,14 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 {
 	char folder[PATH_SIZE], key_path[PATH_SIZE], root_pub[PATH_SIZE];
 	struct sign_key key = {0}, root = {0};
-	struct node_keys secrets = {0};
-	enum err err;
+	enum err err = keys_path(folder, data_dir, "");
 
-	if (!keys_path(folder, data_dir, "") || !keys_path(key_path, data_dir, "k1.key") ||
-	    !keys_path(root_pub, data_dir, "root.pub"))
-		return ERR_VALIDATION;
+	if (err == ERR_OK)
+		err = keys_path(key_path, data_dir, "k1.key");
+	if (err == ERR_OK)
+		err = keys_path(root_pub, data_dir, "root.pub");
+	if (err != ERR_OK)
+		return err;
 	if (access(root_pub, F_OK) == 0 || access(key_path, F_OK) == 0)
 		return ERR_FORBIDDEN;
 	err = make_folder(data_dir);
@@ -94,54 +111,145 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 	if (err == ERR_OK)
 		err = write_root_public(root_pub, &root);
 	if (err == ERR_OK)
-		err = load_secrets(data_dir, &secrets);
-	crypto_wipe(&secrets, sizeof(secrets));
+		err = node_secrets_create(data_dir);
 	crypto_wipe(&key, sizeof(key));
 	crypto_wipe(&root, sizeof(root));
 	return err;
 }
 
+enum err node_key_add(const struct config *config, const char *kid)
+{
+	char folder[PATH_SIZE], path[PATH_SIZE], name[KID_MAX + sizeof ".key"];
+	struct sign_key key = {0};
+	enum err err;
+
+	if (!kid_is_valid(bytes_of_text(kid)) || strcmp(kid, "root") == 0)
+		return fail(ERR_FORBIDDEN, kid, "not a key id: 1 to 32 of a-z 0-9 _ -");
+	snprintf(name, sizeof(name), "%s.key", kid);
+	err = keys_path(folder, config->node_data_dir, "");
+	if (err == ERR_OK)
+		err = keys_path(path, config->node_data_dir, name);
+	if (err != ERR_OK)
+		return err;
+	if (access(folder, F_OK) != 0)
+		return fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
+	if (access(path, F_OK) == 0 || federation_kid_was_used(config, kid))
+		return fail(ERR_FORBIDDEN, path, "this key id was used before; take another");
+	err = create_one(kid, path, &key);
+	crypto_wipe(&key, sizeof(key));
+	return err;
+}
+
 /* --- loading ------------------------------------------------------------------------ */
 
-static int is_key_file(const struct dirent *entry)
-{
-	size_t len = strlen(entry->d_name);
+struct key_file {
+	char kid[KID_MAX + 1];
+	struct timespec made; /* last written, and keys are written once */
+};
 
-	return len > 4 && strcmp(entry->d_name + len - 4, ".key") == 0;
+static int is_older(const void *a, const void *b)
+{
+	const struct key_file *one = a, *other = b;
+
+	if (one->made.tv_sec != other->made.tv_sec)
+		return one->made.tv_sec < other->made.tv_sec ? -1 : 1;
+	if (one->made.tv_nsec != other->made.tv_nsec)
+		return one->made.tv_nsec < other->made.tv_nsec ? -1 : 1;
+	return strcmp(one->kid, other->kid);
+}
+
+/* False for names without the end of a key file. */
+static bool kid_of_name(const char *name, struct bytes *kid_out)
+{
+	size_t len = strlen(name);
+
+	if (len <= 4 || strcmp(name + len - 4, ".key") != 0)
+		return false;
+	*kid_out = bytes_of(name, len - 4);
+	return true;
+}
+
+static enum err key_file_find(const char *data_dir, const char *name, struct bytes kid,
+			      struct key_file *file_out)
+{
+	char path[PATH_SIZE];
+	enum err err = keys_path(path, data_dir, name);
+	struct stat st;
+
+	if (err != ERR_OK)
+		return err;
+	if (!kid_is_valid(kid) || strcmp(name, "root.key") == 0)
+		return fail(ERR_VALIDATION, path, "not the name of a server key; move it away");
+	if (stat(path, &st) != 0)
+		return fail(ERR_INTERNAL, path, strerror(errno));
+	*file_out = (struct key_file){.made = st.st_mtim};
+	memcpy(file_out->kid, kid.data, kid.len);
+	return ERR_OK;
+}
+
+static enum err key_files_find(const char *data_dir, struct key_file files[NODE_KEYS_MAX],
+			       size_t *n_out)
+{
+	char folder[PATH_SIZE];
+	enum err err = keys_path(folder, data_dir, "");
+	DIR *dir = err == ERR_OK ? opendir(folder) : NULL;
+	struct dirent *entry;
+	struct bytes kid;
+
+	*n_out = 0;
+	if (err == ERR_OK && dir == NULL && errno != ENOENT)
+		err = fail(ERR_INTERNAL, folder, strerror(errno));
+	while (err == ERR_OK && dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (!kid_of_name(entry->d_name, &kid))
+			continue;
+		err = *n_out < NODE_KEYS_MAX
+			      ? key_file_find(data_dir, entry->d_name, kid, &files[(*n_out)++])
+			      : fail(ERR_VALIDATION, folder, "more than 8 server keys");
+	}
+	if (dir != NULL)
+		closedir(dir);
+	if (err == ERR_OK && *n_out == 0)
+		err = fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
+	return err;
+}
+
+static enum err load_one(const char *data_dir, const char *kid, struct sign_key *key_out)
+{
+	char path[PATH_SIZE], name[KID_MAX + sizeof ".key"];
+	enum err err;
+
+	snprintf(name, sizeof(name), "%s.key", kid);
+	err = keys_path(path, data_dir, name);
+	if (err == ERR_OK)
+		err = sign_key_load(path, key_out);
+	if (err == ERR_OK && strcmp(key_out->kid, kid) != 0)
+		err = fail(ERR_VALIDATION, path, "the key in it has another key id");
+	return err;
 }
 
 static enum err load_live(const char *data_dir, struct node_keys *keys)
 {
-	char folder[PATH_SIZE], path[PATH_SIZE];
-	struct dirent **entries = NULL;
-	enum err err = ERR_OK;
-	int n;
+	struct key_file files[NODE_KEYS_MAX];
+	size_t n = 0;
+	enum err err = key_files_find(data_dir, files, &n);
 
-	if (!keys_path(folder, data_dir, ""))
-		return ERR_VALIDATION;
-	n = scandir(folder, &entries, is_key_file, alphasort);
-	for (int i = 0; i < n; i++) {
-		if (err == ERR_OK && keys->n_live < NODE_KEYS_MAX &&
-		    keys_path(path, data_dir, entries[i]->d_name))
-			err = sign_key_load(path, &keys->live[keys->n_live++]);
-		free(entries[i]);
-	}
-	free(entries);
-	if (err == ERR_OK && keys->n_live == 0) {
-		log_error(config, "path=%s reason=\"no server key; run restante init\"",
-			  log_quote(folder));
-		err = ERR_NOT_FOUND;
-	}
+	if (err != ERR_OK)
+		return err;
+	qsort(files, n, sizeof(files[0]), is_older);
+	for (size_t i = 0; i < n && err == ERR_OK; i++)
+		err = load_one(data_dir, files[i].kid, &keys->live[i]);
+	keys->n_live = n;
 	return err;
 }
 
 static enum err load_root(const char *data_dir, struct node_keys *keys)
 {
 	char path[PATH_SIZE], line[128] = "";
+	enum err err = keys_path(path, data_dir, "root.pub");
 	FILE *file;
 
-	if (!keys_path(path, data_dir, "root.pub"))
-		return ERR_VALIDATION;
+	if (err != ERR_OK)
+		return err;
 	file = fopen(path, "r");
 	if (file == NULL)
 		return ERR_OK; /* a node without a root key: allowed */
@@ -151,20 +259,41 @@ static enum err load_root(const char *data_dir, struct node_keys *keys)
 	line[strcspn(line, "\n")] = '\0';
 	keys->has_root = base64_decode_exact(bytes_of_text(line), sizeof(keys->root_public_key),
 					     keys->root_public_key) == ERR_OK;
-	if (!keys->has_root)
-		log_error(config, "path=%s reason=\"not a public key\"", log_quote(path));
-	return keys->has_root ? ERR_OK : ERR_VALIDATION;
+	return keys->has_root ? ERR_OK : fail(ERR_VALIDATION, path, "not a public key");
+}
+
+enum err node_server_keys_load(const char *data_dir, struct node_keys *keys)
+{
+	enum err err = load_live(data_dir, keys);
+
+	return err == ERR_OK ? load_root(data_dir, keys) : err;
+}
+
+enum err node_secrets_load(const char *data_dir, struct node_keys *keys)
+{
+	uint8_t *const secrets[N_SECRETS] = {keys->token_secret, keys->receipt_secret};
+	char path[PATH_SIZE];
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < N_SECRETS && err == ERR_OK; i++) {
+		err = keys_path(path, data_dir, secret_names[i]);
+		if (err == ERR_OK)
+			err = secret_file_load(path, secrets[i]);
+		if (err == ERR_NOT_FOUND)
+			fail(err, path,
+			     "missing; take it from the backup, or restante serve makes a "
+			     "new one");
+	}
+	return err;
 }
 
 enum err node_keys_load(const char *data_dir, struct node_keys *keys_out)
 {
 	struct node_keys keys = {0};
-	enum err err = load_live(data_dir, &keys);
+	enum err err = node_server_keys_load(data_dir, &keys);
 
 	if (err == ERR_OK)
-		err = load_root(data_dir, &keys);
-	if (err == ERR_OK)
-		err = load_secrets(data_dir, &keys);
+		err = node_secrets_load(data_dir, &keys);
 	if (err == ERR_OK)
 		*keys_out = keys;
 	crypto_wipe(&keys, sizeof(keys));

@@ -61,14 +61,26 @@ enum err api_token_check(struct node *node, struct bytes token, struct caller *c
 			    clock_now_ms(), caller_out);
 }
 
+/* One permit for a call, or for a frame of a socket. */
+int64_t api_call_permit(struct node *node, const struct caller *caller)
+{
+	return limit_take(node, LIMIT_CALLS,
+			  bytes_of(&caller->generation, sizeof(caller->generation)));
+}
+
 enum err api_authorize(struct request *request)
 {
 	static const char scheme[] = "Bearer ";
 	struct bytes value = request->authorization;
 	size_t n = sizeof(scheme) - 1;
+	enum err err;
 
 	if (value.len <= n || strncasecmp((const char *)value.data, scheme, n) != 0)
 		return ERR_UNAUTHORIZED;
-	return api_token_check(request->context, bytes_of(value.data + n, value.len - n),
-			       &request->caller);
+	err = api_token_check(request->context, bytes_of(value.data + n, value.len - n),
+			      &request->caller);
+	if (err != ERR_OK)
+		return err;
+	request->retry_after_ms = api_call_permit(request->context, &request->caller);
+	return request->retry_after_ms > 0 ? ERR_RATE_LIMITED : ERR_OK;
 }

@@ -66,9 +66,16 @@ struct bytes send_body(struct arena *arena, const struct op_send *op)
 	return send_answer_encode(arena, &answer);
 }
 
+const char *send_message(const struct op_send *op)
+{
+	return op->op.err == ERR_VALIDATION ? "this id was used for another recipient" : NULL;
+}
+
 struct bytes send_details(struct arena *arena, const struct op_send *op)
 {
 	if (op->op.err == ERR_DEVICES_MISMATCH || op->op.err == ERR_STALE_DEVICES)
 		return list_mismatch_encode(arena, &op->mismatch);
+	if (op->op.err == ERR_VALIDATION)
+		return bytes_of_text("{\"field\":\"id\"}");
 	return bytes_of_text("{}");
 }

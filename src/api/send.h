@@ -16,9 +16,11 @@ enum err send_prepare(struct node *node, const struct caller *caller,
 		      int64_t *wait_ms_out) MUST_CHECK;
 /* After it has come back: tells, counts. */
 void send_finish(struct node *node, const struct op_send *op);
-/* Its answer: status, and the body of a 200 or 202, or the details of a refusal. */
+/* Its answer: status, and the body of a 200 or 202, or the message (NULL: the usual one) and
+ * the details of a refusal. */
 int send_status(const struct op_send *op);
 struct bytes send_body(struct arena *arena, const struct op_send *op);
+const char *send_message(const struct op_send *op);
 struct bytes send_details(struct arena *arena, const struct op_send *op);
 
 #endif

@@ -15,8 +15,10 @@
 #include <stdlib.h>
 
 #define AUTH_TIMEOUT_MS (10 * SECONDS_MS)
-/* With more operations than this in the store, the socket is not read. */
+/* With more operations than this in the store, or frames of more than this many bytes, the
+ * socket is not read. */
 #define PENDING_MAX	256
+#define UNDER_WAY_MAX	((size_t)8 << 20)
 
 /* A socket and what is under way for it; it outlives the socket until that is back. */
 struct client {
@@ -26,7 +28,8 @@ struct client {
 	struct client *next, *previous; /* those that have not authenticated yet */
 	int64_t opened_ms;
 	bool checking;
-	size_t pending; /* operations in the store */
+	size_t pending;	  /* operations in the store */
+	size_t under_way; /* bytes of the frames that these are for */
 };
 
 /* Sockets that must authenticate soon. */
@@ -83,7 +86,23 @@ static void *client_op(struct client *client, struct arena *arena, enum store_ki
  * it is in the store. */
 static void client_pace(struct client *client)
 {
-	socket_pause(client->socket, client->checking || client->pending >= PENDING_MAX);
+	socket_pause(client->socket, client->checking || client->pending >= PENDING_MAX ||
+					     client->under_way > UNDER_WAY_MAX);
+}
+
+/* A frame is worked on, until client_put_down(). */
+static void client_take_up(struct client *client, size_t frame_len)
+{
+	client->under_way += frame_len;
+	server_hold(client->node->server, frame_len);
+	client_pace(client);
+}
+
+/* Before client_back(), which goes on reading. */
+static void client_put_down(struct client *client, size_t frame_len)
+{
+	client->under_way -= frame_len;
+	server_release(client->node->server, frame_len);
 }
 
 static bool client_post(struct client *client, struct store_op *op)
@@ -114,15 +133,31 @@ static void client_say(struct client *client, struct bytes text)
 		socket_send(client->socket, text);
 }
 
-static void client_error(struct client *client, struct arena *arena, enum err err,
-			 const char *field)
+static struct bytes problem_details(struct arena *arena, const struct problem *problem)
 {
+	struct text text;
+
+	if (problem->field == NULL)
+		return bytes_of_text("{}");
+	text_init(&text, arena, 64);
+	text_puts(&text, "{\"field\":");
+	text_json_string(&text, bytes_of_text(problem->field));
+	text_puts(&text, "}");
+	return text_bytes(&text);
+}
+
+static void client_error(struct client *client, struct arena *arena, enum err err,
+			 const struct problem *problem)
+{
+	const char *message =
+		problem->message != NULL ? problem->message : "The frame was refused.";
 	struct text frame;
 
-	text_init(&frame, arena, 128);
+	text_init(&frame, arena, 256);
 	text_printf(&frame, "{\"type\":\"error\",\"code\":\"%s\",\"message\":", err_code(err));
-	text_json_string(&frame,
-			 bytes_of_text(field != NULL ? field : "the frame was refused"));
+	text_json_string(&frame, bytes_of_text(message));
+	text_puts(&frame, ",\"details\":");
+	text_add(&frame, problem_details(arena, problem));
 	text_puts(&frame, "}");
 	client_say(client, text_bytes(&frame));
 }
@@ -181,6 +216,7 @@ static void caller_checked(struct message *message)
 		client_welcome(client, arena, &op->caller);
 		client_warn_low(client, arena, op);
 		client->session = session_open(client->node->live, &op->caller, client->socket);
+		socket_trust(client->socket);
 	}
 	arena_destroy(&arena);
 }
@@ -230,6 +266,7 @@ struct batch {
 	struct client *client;
 	struct frame frame;
 	struct bytes *results;
+	size_t len;  /* of the frame */
 	size_t left; /* in the store */
 };
 
@@ -244,19 +281,6 @@ static struct bytes refusal_of(struct batch *batch, size_t i, enum err err,
 {
 	return send_refusal_encode(batch->arena, batch->frame.messages[i].id_text, err,
 				   details);
-}
-
-static struct bytes problem_details(struct arena *arena, const struct problem *problem)
-{
-	struct text text;
-
-	if (problem->field == NULL)
-		return bytes_of_text("{}");
-	text_init(&text, arena, 64);
-	text_puts(&text, "{\"field\":");
-	text_json_string(&text, bytes_of_text(problem->field));
-	text_puts(&text, "}");
-	return text_bytes(&text);
 }
 
 static void batch_answer(struct batch *batch)
@@ -295,8 +319,10 @@ static void batch_message_stored(struct message *message)
 		batch->results[send->index] = refusal_of(batch, send->index, send->op.op.err,
 							 send_details(batch->arena, &send->op));
 	arena_destroy(&arena);
+	if (--batch->left == 0)
+		client_put_down(batch->client, batch->len);
 	connected = client_back(batch->client);
-	if (--batch->left > 0)
+	if (batch->left > 0)
 		return;
 	if (connected)
 		batch_answer(batch);
@@ -342,20 +368,24 @@ static void batch_add(struct batch *batch, size_t i)
 }
 
 /* Takes over the frame and its arena. */
-static void frame_send(struct client *client, struct arena *arena, const struct frame *frame)
+static void frame_send(struct client *client, struct arena *arena, const struct frame *frame,
+		       size_t len)
 {
 	struct batch *batch = arena_new(arena, struct batch);
 
 	batch->arena = arena;
 	batch->client = client;
 	batch->frame = *frame;
+	batch->len = len;
 	batch->results = arena_array(arena, struct bytes, frame->n_messages);
 	for (size_t i = 0; i < frame->n_messages; i++)
 		batch_add(batch, i);
-	if (batch->left == 0) {
-		batch_answer(batch);
-		batch_free(batch);
+	if (batch->left > 0) {
+		client_take_up(client, len);
+		return;
 	}
+	batch_answer(batch);
+	batch_free(batch);
 }
 
 /* --- ack ---------------------------------------------------------------------------- */
@@ -363,6 +393,7 @@ static void frame_send(struct client *client, struct arena *arena, const struct 
 struct client_ack {
 	struct op_mailbox_ack op;
 	struct ack_request request;
+	size_t len; /* of the frame */
 };
 
 static void frame_acked(struct message *message)
@@ -374,9 +405,10 @@ static void frame_acked(struct message *message)
 	metric_add(METRIC_envelopes_acked_total, ack->op.removed);
 	if (ack->op.op.err == ERR_OK)
 		node_tell(client->node, &ack->op.effects);
+	client_put_down(client, ack->len);
 	if (client_back(client)) {
 		if (ack->op.op.err != ERR_OK)
-			client_error(client, arena, ack->op.op.err, NULL);
+			client_error(client, arena, ack->op.op.err, &(struct problem){0});
 		else if (client->session != NULL)
 			session_acked(client->session, &ack->request);
 	}
@@ -384,7 +416,8 @@ static void frame_acked(struct message *message)
 }
 
 /* Takes over the frame and its arena. */
-static void frame_ack(struct client *client, struct arena *arena, const struct frame *frame)
+static void frame_ack(struct client *client, struct arena *arena, const struct frame *frame,
+		      size_t len)
 {
 	struct client_ack *ack =
 		client_op(client, arena, STORE_MAILBOX_ACK, sizeof(*ack), frame_acked);
@@ -392,20 +425,24 @@ static void frame_ack(struct client *client, struct arena *arena, const struct f
 	ack->request = frame->ack;
 	ack->op.caller = *session_caller(client->session);
 	ack->op.ack = &ack->request;
-	if (!client_post(client, &ack->op.op)) {
-		client_error(client, arena, ERR_BUSY, NULL);
-		arena_destroy(&arena);
+	ack->len = len;
+	if (client_post(client, &ack->op.op)) {
+		client_take_up(client, len);
+		return;
 	}
+	client_error(client, arena, ERR_BUSY, &(struct problem){0});
+	arena_destroy(&arena);
 }
 
 /* --- the socket --------------------------------------------------------------------- */
 
-static void frame_handle(struct client *client, struct arena *arena, const struct frame *frame)
+static void frame_handle(struct client *client, struct arena *arena, const struct frame *frame,
+			 size_t len)
 {
 	if (frame->type == FRAME_SEND) {
-		frame_send(client, arena, frame);
+		frame_send(client, arena, frame, len);
 	} else if (frame->type == FRAME_ACK) {
-		frame_ack(client, arena, frame);
+		frame_ack(client, arena, frame, len);
 	} else {
 		if (frame->type == FRAME_AUTH)
 			frame_auth(client, frame);
@@ -425,14 +462,14 @@ static void client_frame(struct socket *socket, void *context, struct bytes text
 				    &frame, &problem);
 
 	if (err != ERR_OK) {
-		client_error(client, arena, err, problem.field);
+		client_error(client, arena, err, &problem);
 		socket_close(socket, CLOSE_MALFORMED, "malformed frame");
 		arena_destroy(&arena);
 	} else if (client->session == NULL && frame.type != FRAME_AUTH) {
 		socket_close(socket, CLOSE_UNAUTHORIZED, "auth comes first");
 		arena_destroy(&arena);
 	} else {
-		frame_handle(client, arena, &frame);
+		frame_handle(client, arena, &frame, text.len);
 	}
 }
 
@@ -443,7 +480,9 @@ static enum err client_open(struct socket *socket, struct request *request, void
 	struct caller caller;
 	bool has_token = request->authorization.len > 0;
 
-	if (limit_take(node, LIMIT_SOCKETS, bytes_of_text(request->source)) > 0)
+	request->retry_after_ms =
+		limit_take(node, LIMIT_SOCKETS, bytes_of_text(request->source));
+	if (request->retry_after_ms > 0)
 		return ERR_RATE_LIMITED;
 	if (has_token) {
 		enum err err = api_authorize(request);

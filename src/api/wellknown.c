@@ -65,10 +65,22 @@ void readiness(struct request *request)
 		request_fail(request, ERR_STORE, NULL, NULL);
 }
 
+static bool metrics_are_for(const struct request *request)
+{
+	const char *readers = request_node(request)->config->listen_metrics;
+
+	return strcmp(readers, "all") == 0 ||
+	       (strcmp(readers, "loopback") == 0 && request->local);
+}
+
 void metrics_text(struct request *request)
 {
 	struct text text;
 
+	if (!metrics_are_for(request)) {
+		request_fail(request, ERR_NOT_FOUND, NULL, NULL);
+		return;
+	}
 	text_init(&text, request->arena, 8192);
 	metrics_print(&text);
 	request_reply_with(request, 200, "text/plain; version=0.0.4", text_bytes(&text), NULL,

@@ -24,17 +24,28 @@ static bool check_file(const char *what, const char *path)
 	return report(what, access(path, R_OK) == 0, path);
 }
 
-static bool check_keys(const struct config *config)
+static bool check_keys(const struct config *config, struct arena *arena)
 {
-	struct node_keys keys;
-	enum err err = node_keys_load(config->node_data_dir, &keys);
+	struct node_keys keys = {0};
+	struct text kids;
+	enum err err = node_server_keys_load(config->node_data_dir, &keys);
 	bool good = err == ERR_OK;
 
-	good = report("server keys", good, good ? keys.live[0].kid : err_code(err));
+	text_init(&kids, arena, 64);
+	for (size_t i = 0; i < keys.n_live && good; i++)
+		text_printf(&kids, "%s%s", i > 0 ? ", " : "", keys.live[i].kid);
+	text_puts(&kids, !good		   ? err_code(err)
+			 : keys.n_live > 1 ? "; the first one signs"
+					   : "");
+	good = report("server keys", good, kids.data);
 	if (good)
-		report("root key", true,
-		       keys.has_root ? "known"
-				     : "none; a leaked key cannot be revoked at once");
+		report("root key", true, keys.has_root ? "public part known" : "none");
+	err = node_secrets_load(config->node_data_dir, &keys);
+	good &= report("secrets", err == ERR_OK,
+		       err == ERR_OK	      ? ""
+		       : err == ERR_NOT_FOUND ? "one is missing; take it from the backup, or "
+						"restante serve makes a new one"
+					      : err_code(err));
 	node_keys_wipe(&keys);
 	return good;
 }
@@ -67,7 +78,7 @@ int cli_check(const struct options *options)
 	good &= check_file("private key", config.listen_key);
 	if (config.federation_ca_file[0] != '\0')
 		good &= check_file("authorities", config.federation_ca_file);
-	good &= check_keys(&config);
+	good &= check_keys(&config, arena);
 	good &= check_store(&config, arena);
 	arena_destroy(&arena);
 	config_free(&config);

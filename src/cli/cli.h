@@ -15,6 +15,7 @@ struct options {
 	const char *domain;
 	const char *dir;
 	const char *days;
+	const char *kid;
 };
 
 int cli_init(const struct options *options);
@@ -22,6 +23,7 @@ int cli_serve(const struct options *options);
 int cli_check(const struct options *options);
 int cli_dns(const struct options *options);
 int cli_invite(const struct options *options);
+int cli_key_new(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);

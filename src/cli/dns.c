@@ -10,30 +10,53 @@
 
 #include <stdio.h>
 
-int cli_dns(const struct options *options)
+/* Where others reach this node, which is not where it listens behind a proxy. */
+static bool print_service(const struct config *config)
 {
-	struct config config;
-	struct node_keys keys;
-	struct arena *arena;
+	const char *url = config->federation_url;
+	char host[DOMAIN_SIZE];
+	int port = 443;
 
-	if (!cli_config(options, &config))
-		return 1;
-	if (node_keys_load(config.node_data_dir, &keys) != ERR_OK) {
-		config_free(&config);
-		return 1;
+	if (url[0] == '\0') {
+		snprintf(host, sizeof(host), "%s", config->node_domain);
+	} else if (federation_url_parse(bytes_of_text(url), host, &port) != ERR_OK) {
+		fprintf(stderr,
+			"restante: federation.url: %s is not https://NAME or "
+			"https://NAME:PORT\n",
+			url);
+		return false;
 	}
-	arena = arena_create();
-	printf("_restante._tcp.%s. IN SRV 0 0 %lld %s.\n", config.node_domain,
-	       (long long)config.listen_port, config.node_domain);
-	for (size_t i = 0; i < keys.n_live; i++) {
+	printf("_restante._tcp.%s. IN SRV 0 0 %d %s.\n", config->node_domain, port, host);
+	return true;
+}
+
+static void print_keys(const struct config *config, const struct node_keys *keys)
+{
+	struct arena *arena = arena_create();
+
+	for (size_t i = 0; i < keys->n_live; i++) {
 		struct text txt;
 
 		text_init(&txt, arena, 128);
-		txt_write(&txt, keys.live[i].kid, keys.live[i].public_key);
-		printf("_restante.%s. IN TXT \"%s\"\n", config.node_domain, txt.data);
+		txt_write(&txt, keys->live[i].kid, keys->live[i].public_key);
+		printf("_restante.%s. IN TXT \"%s\"\n", config->node_domain, txt.data);
 	}
 	arena_destroy(&arena);
+}
+
+int cli_dns(const struct options *options)
+{
+	struct node_keys keys = {0};
+	struct config config;
+	bool ok;
+
+	if (!cli_config(options, &config))
+		return 1;
+	ok = node_server_keys_load(config.node_data_dir, &keys) == ERR_OK &&
+	     print_service(&config);
+	if (ok)
+		print_keys(&config, &keys);
 	node_keys_wipe(&keys);
 	config_free(&config);
-	return 0;
+	return ok ? 0 : 1;
 }

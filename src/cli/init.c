@@ -46,8 +46,9 @@ static bool init_files(struct arena *arena, const char *dir, const char *domain)
 	printf("Configuration: %s\n"
 	       "Keys:          %s/keys\n"
 	       "Root key:      %s\n\n"
-	       "Move the root key off this machine and keep it safe: with it a leaked server\n"
-	       "key can be replaced at once, and nothing else needs it.\n\n"
+	       "Move the root key off this machine and keep it safe. Other nodes accept new\n"
+	       "server keys that it has signed, should one leak; the command that signs with\n"
+	       "it is not there yet. Nothing else needs it.\n\n"
 	       "Next: set the TLS certificate in the configuration, publish the records that\n"
 	       "`restante dns --config %s` prints, and start with\n"
 	       "`restante serve --config %s`.\n",

@@ -27,6 +27,7 @@ static enum err invite_store(const struct config *config, const char *token, int
 	enum err err;
 
 	node_store_config(config, &store_config);
+	store_config.must_exist = true;
 	err = store_open(&store_config, &store);
 	if (err == ERR_OK) {
 		op.op.kind = STORE_INVITE_CREATE;

@@ -43,7 +43,9 @@ int cli_serve(const struct options *options)
 		return 1;
 	log_thread_name("net");
 	signal(SIGPIPE, SIG_IGN);
-	err = node_create(&config, &running);
+	err = node_secrets_create(config.node_data_dir);
+	if (err == ERR_OK)
+		err = node_create(&config, &running);
 	if (err == ERR_OK) {
 		handle_signals();
 		node_run(running);

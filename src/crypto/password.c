@@ -34,8 +34,3 @@ bool password_verify(const char *hash, struct bytes password)
 	return password_is_allowed(password) &&
 	       crypto_pwhash_str_verify(hash, (const char *)password.data, password.len) == 0;
 }
-
-bool password_needs_rehash(const char *hash, struct password_cost cost)
-{
-	return crypto_pwhash_str_needs_rehash(hash, cost.passes, cost.memory_bytes) != 0;
-}

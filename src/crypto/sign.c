@@ -144,7 +144,7 @@ bool ed25519_key_is_valid(const uint8_t public_key[ED25519_PUBLIC_SIZE])
 	return crypto_core_ed25519_is_valid_point(public_key) == 1;
 }
 
-static enum err secret_load(const char *path, uint8_t secret_out[SECRET_SIZE])
+enum err secret_file_load(const char *path, uint8_t secret_out[SECRET_SIZE])
 {
 	char content[45]; /* 44 characters and the end of the line */
 	struct bytes text, line;
@@ -180,10 +180,10 @@ static enum err secret_create(const char *path)
 
 enum err secret_file_load_or_create(const char *path, uint8_t secret_out[SECRET_SIZE])
 {
-	enum err err = secret_load(path, secret_out);
+	enum err err = secret_file_load(path, secret_out);
 
 	if (err != ERR_NOT_FOUND)
 		return err;
 	err = secret_create(path);
-	return err != ERR_OK ? err : secret_load(path, secret_out);
+	return err != ERR_OK ? err : secret_file_load(path, secret_out);
 }

@@ -2,7 +2,8 @@
  *
  * Sessions and what they are told. See live.h for the rule that makes this correct: an item
  * is pushed directly only to a session that has sent everything before it; all others find
- * it by reading their mailbox.
+ * it by reading their mailbox. What is told late, after what was committed behind it, has
+ * been read by then.
  */
 #include "restante/live.h"
 
@@ -258,6 +259,14 @@ static void tell_ephemeral(struct session *session, struct arena *arena,
 		session_send_items(session, arena, item, 1);
 }
 
+/* Is it the next, and is there room for it? */
+static bool is_next(const struct session *session, const struct delivery *delivery)
+{
+	return session->level && delivery->previous <= session->cursor &&
+	       session->n_unacked < LIVE_UNACKED_MAX &&
+	       session->live->config.queued(session->socket) <= QUEUED_MAX;
+}
+
 static void tell_delivery(struct live *live, struct arena *arena,
 			  const struct delivery *delivery)
 {
@@ -268,10 +277,9 @@ static void tell_delivery(struct live *live, struct arena *arena,
 		return;
 	if (item->seq == 0) {
 		tell_ephemeral(session, arena, item);
-	} else if (session->level && session->n_unacked < LIVE_UNACKED_MAX &&
-		   live->config.queued(session->socket) <= QUEUED_MAX) {
-		if (item->seq <= session->cursor)
-			return; /* a read has been faster */
+	} else if (item->seq <= session->cursor) {
+		return; /* a read has been faster */
+	} else if (is_next(session, delivery)) {
 		session_send_items(session, arena, item, 1);
 		session_count(session, item->seq);
 	} else {

@@ -23,6 +23,7 @@ static void link_connection(struct server *server, struct connection *c)
 		c->next->previous = c;
 	server->connections = c;
 	server->n_connections++;
+	c->counted = tally_add(server->sources, c->peer.source);
 	metric_inc(connections_open);
 }
 
@@ -32,20 +33,21 @@ static void unlink_connection(struct server *server, struct connection *c)
 	if (c->next != NULL)
 		c->next->previous = c->previous;
 	server->n_connections--;
+	tally_remove(server->sources, &c->counted);
 	metric_add(METRIC_connections_open, -1);
 }
 
 static void adopted(struct connection *c, struct lws *wsi)
 {
 	struct server *server = server_of(wsi);
-	const char *source = lws_get_opaque_user_data(wsi);
+	const struct peer *peer = lws_get_opaque_user_data(wsi);
 
 	c->server = server;
 	c->wsi = wsi;
 	c->state = CONNECTION_HEAD;
 	c->reading = true;
 	c->deadline_ms = clock_monotonic_ms() + server->head_timeout_ms;
-	snprintf(c->source, sizeof c->source, "%s", source != NULL ? source : "unknown");
+	c->peer = peer != NULL ? *peer : (struct peer){.source = "unknown"};
 	lws_set_opaque_user_data(wsi, NULL);
 	link_connection(server, c);
 }

@@ -209,15 +209,25 @@ static void finish_frame(struct frame_reader *r, struct frame *frame)
 	r->head_len = 0;
 }
 
+void frame_forget(struct frame_reader *reader)
+{
+	if (!reader->message_given)
+		return;
+	buffer_take(&reader->message, buffer_len(&reader->message));
+	reader->message_given = false;
+}
+
+size_t frame_held(const struct frame_reader *reader)
+{
+	return buffer_len(&reader->message);
+}
+
 size_t frame_read(struct frame_reader *reader, struct bytes in, struct frame *frame_out)
 {
 	size_t len = in.len;
 
 	*frame_out = (struct frame){.kind = FRAME_NONE};
-	if (reader->message_given) {
-		buffer_take(&reader->message, buffer_len(&reader->message));
-		reader->message_given = false;
-	}
+	frame_forget(reader);
 	while (frame_out->kind == FRAME_NONE) {
 		if (!read_head(reader, &in, frame_out))
 			break;

@@ -17,6 +17,7 @@ enum {
 	CLOSE_INVALID_TEXT = 1007,
 	CLOSE_TOO_BIG = 1009,
 	CLOSE_RESTART = 1012,
+	CLOSE_TRY_LATER = 1013,
 };
 
 enum opcode {
@@ -61,6 +62,10 @@ struct frame_reader {
 
 /* Reads up to the end of one frame. Returns how many bytes were used. */
 size_t frame_read(struct frame_reader *reader, struct bytes in, struct frame *frame_out);
+/* The payload of the last result is not needed any more; frame_read() does it too. */
+void frame_forget(struct frame_reader *reader);
+/* Bytes that it holds of a message. */
+size_t frame_held(const struct frame_reader *reader);
 void frame_reader_free(struct frame_reader *reader);
 
 /* Appends one unmasked frame. */

@@ -21,7 +21,8 @@ static struct exchange *exchange_create(struct connection *c)
 	x->request.context = c->server->config->context;
 	x->request.connection = c;
 	x->request.method = METHOD_COUNT;
-	memcpy(x->request.source, c->source, sizeof x->request.source);
+	memcpy(x->request.source, c->peer.source, sizeof x->request.source);
+	x->request.local = c->peer.loopback;
 	c->exchange = x;
 	return x;
 }
@@ -30,6 +31,7 @@ void exchange_destroy(struct exchange *exchange)
 {
 	struct arena *arena = exchange->request.arena;
 
+	server_release(exchange->server, exchange->reserved);
 	buffer_free(&exchange->body);
 	arena_destroy(&arena);
 }
@@ -119,6 +121,30 @@ static bool caller_is_known(struct exchange *x)
 	return err == ERR_OK;
 }
 
+/* The head alone may show that a body is not worth reading. */
+static bool head_is_welcome(struct exchange *x)
+{
+	const struct server_config *config = x->server->config;
+	enum err err;
+
+	if ((x->request.route->flags & ROUTE_SIGNED) == 0 || config->precheck == NULL)
+		return true;
+	err = config->precheck(&x->request);
+	if (err != ERR_OK)
+		refuse_and_close(x, err, NULL);
+	return err == ERR_OK;
+}
+
+static bool body_has_room(struct exchange *x)
+{
+	if (!server_reserve(x->server, x->head.length)) {
+		refuse(x, ERR_BUSY, NULL, NULL);
+		return false;
+	}
+	x->reserved = x->head.length;
+	return true;
+}
+
 static void fill_request(struct exchange *x)
 {
 	struct request *request = &x->request;
@@ -134,6 +160,7 @@ static void fill_request(struct exchange *x)
 	request->signature_input = head->signature_input;
 	request->destination = head->destination;
 	request->origin = head->origin;
+	request->local = request->local && head->forwarded_for.data == NULL;
 	if (x->server->config->trust_forwarded_for)
 		(void)source_of_text(head->forwarded_for, request->source);
 }
@@ -143,7 +170,8 @@ static void fill_request(struct exchange *x)
 /* The route takes this request: now its body. */
 static void route_found(struct connection *c, struct exchange *x)
 {
-	if (!body_may_come(x) || !caller_is_known(x))
+	if (!body_may_come(x) || !caller_is_known(x) || !head_is_welcome(x) ||
+	    !body_has_room(x))
 		return;
 	if (x->head.length == 0) {
 		dispatch(c, x);

@@ -17,6 +17,7 @@
 #include "frame.h"
 #include "head.h"
 #include "source.h"
+#include "tally.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -53,8 +54,15 @@ struct exchange {
 	struct server *server;
 	struct head head;
 	struct buffer body;
+	size_t reserved;  /* of the budget, for the body */
 	bool close;	  /* the connection ends with the answer */
 	unsigned methods; /* for Allow */
+};
+
+/* The other end, as the kernel knows it. */
+struct peer {
+	char source[SOURCE_MAX];
+	bool loopback;
 };
 
 /* Zeroed by libwebsockets, which owns it; here from connection_adopted() on. */
@@ -78,7 +86,8 @@ struct connection {
 	struct bytes body; /* of the reply, behind the output; lives in the arena */
 	struct exchange *exchange;
 	struct socket *socket;
-	char source[SOURCE_MAX];
+	struct tally_entry *counted; /* among those of its source */
+	struct peer peer;
 };
 
 struct server {
@@ -91,6 +100,8 @@ struct server {
 	struct listener *listener;
 	struct connection *connections;
 	size_t n_connections;
+	struct tally *sources; /* of connections */
+	size_t held;	       /* bytes of the budget */
 	int64_t head_timeout_ms;
 	int64_t next_tick_ms;
 	bool draining;
@@ -109,6 +120,9 @@ struct server {
 void server_woken(struct server *server);
 /* Ends the loop if it is to end and no connection is open any more. */
 void server_drained(struct server *server);
+/* Takes bytes of the budget, to be given back by server_release(); false: it has not so
+ * many left. */
+bool server_reserve(struct server *server, size_t len);
 
 /* --- listener.c: the listening socket ---------------------------------------------- */
 

@@ -115,6 +115,8 @@ static const char *usual_message(enum err err)
 		return "This name is taken.";
 	case ERR_DEVICE_LIMIT:
 		return "The account has as many devices as it may have.";
+	case ERR_LAST_DEVICE:
+		return "The account has no other device, and no password.";
 	case ERR_DEVICES_MISMATCH:
 		return "The envelopes do not match the devices of the recipient.";
 	case ERR_STREAM_RESET:
@@ -347,6 +349,13 @@ static struct bytes field_details(struct arena *arena, const char *field)
 	return text_bytes(&json);
 }
 
+static const char *wait_seconds(const struct request *request)
+{
+	int64_t seconds = (request->retry_after_ms + SECONDS_MS - 1) / SECONDS_MS;
+
+	return arena_printf(request->arena, "%lld", (long long)(seconds > 1 ? seconds : 1));
+}
+
 /* What HTTP wants beside the status; returns how many. */
 static size_t error_headers(struct exchange *x, int status, struct header headers[1])
 {
@@ -358,6 +367,9 @@ static size_t error_headers(struct exchange *x, int status, struct header header
 		return 1;
 	case 405:
 		headers[0] = (struct header){"allow", method_list(x)};
+		return 1;
+	case 429:
+		headers[0] = (struct header){"retry-after", wait_seconds(&x->request)};
 		return 1;
 	case 503:
 		headers[0] = (struct header){"retry-after", "1"};
@@ -385,15 +397,8 @@ void request_fail(struct request *request, enum err err, const char *field, cons
 
 void request_limit(struct request *request, int64_t retry_after_ms)
 {
-	int64_t seconds = (retry_after_ms + SECONDS_MS - 1) / SECONDS_MS;
-	struct header header = {"retry-after",
-				arena_printf(request->arena, "%lld", (long long)seconds)};
-
-	metric_inc(rate_limited_total);
-	request_reply_with(
-		request, err_status(ERR_RATE_LIMITED), NULL,
-		error_object(request->arena, ERR_RATE_LIMITED, NULL, bytes_of(NULL, 0)),
-		&header, 1);
+	request->retry_after_ms = retry_after_ms;
+	request_fail(request, ERR_RATE_LIMITED, NULL, NULL);
 }
 
 void reply_fail_with(struct exchange *exchange, int status, enum err err, const char *field,

@@ -5,6 +5,7 @@
  */
 #include "net.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -28,26 +29,60 @@ static const struct lws_protocols protocols[] = {
 
 /* --- connections come -------------------------------------------------------------- */
 
+/* Behind a proxy all come from the proxy. */
+static bool welcomes(const struct server *server, const char *source)
+{
+	const struct server_config *config = server->config;
+
+	if (server->n_connections >= config->max_connections)
+		return false;
+	return config->max_per_source == 0 || config->trust_forwarded_for ||
+	       tally_of(server->sources, source) < config->max_per_source;
+}
+
 static void accepted(void *context, int fd, const struct sockaddr *peer)
 {
 	struct server *server = context;
-	char source[SOURCE_MAX];
+	struct peer from = {.loopback = source_is_loopback(peer)};
 	lws_adopt_desc_t adopt = {
 		.vh = server->vhost,
 		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
 		.fd = {.sockfd = fd},
 		.vh_prot_name = PROTOCOL_NAME,
-		.opaque = source, /* connection_event() copies it before this call returns */
+		.opaque = &from, /* connection_event() copies it before this call returns */
 	};
 
-	if (server->n_connections >= server->config->max_connections) {
+	source_of_address(peer, from.source);
+	if (!welcomes(server, from.source)) {
 		metric_inc(http_refused_total);
 		close(fd);
 		return;
 	}
-	source_of_address(peer, source);
 	/* On failure it closes the socket. */
 	(void)lws_adopt_descriptor_vhost_via_info(&adopt);
+}
+
+/* --- the budget of bytes -------------------------------------------------------------- */
+
+bool server_reserve(struct server *server, size_t len)
+{
+	size_t budget = server->config->buffer_budget;
+
+	if (budget > 0 && (server->held >= budget ? len > 0 : len > budget - server->held))
+		return false;
+	server_hold(server, len);
+	return true;
+}
+
+void server_hold(struct server *server, size_t len)
+{
+	server->held += len;
+}
+
+void server_release(struct server *server, size_t len)
+{
+	assert(len <= server->held);
+	server->held -= len;
 }
 
 /* --- time passes ------------------------------------------------------------------- */
@@ -232,6 +267,7 @@ enum err server_create(const struct server_config *config, struct server **serve
 	server->config = config;
 	server->head_timeout_ms = smaller(HEAD_TIMEOUT_MS, config->request_timeout_ms);
 	server->inbox = inbox_create(INBOX_CAPACITY, wake, server);
+	server->sources = tally_create(config->max_connections);
 	set_file_limit(config->max_connections);
 	uv_timer_init(&server->loop, &server->sweep);
 	server->sweep.data = server;
@@ -267,6 +303,7 @@ void server_destroy(struct server **server)
 	if (uv_loop_close(&s->loop) != 0)
 		log_warn(stopped, "error=\"the loop still has handles\"");
 	inbox_destroy(&s->inbox);
+	tally_destroy(&s->sources);
 	free(s);
 	*server = NULL;
 }

@@ -35,6 +35,23 @@ void source_of_address(const struct sockaddr *address, char out[SOURCE_MAX])
 		snprintf(out, SOURCE_MAX, "unknown");
 }
 
+bool source_is_loopback(const struct sockaddr *address)
+{
+	const struct in6_addr *ipv6;
+	const uint8_t *ipv4;
+
+	if (address->sa_family == AF_INET) {
+		ipv4 = (const uint8_t *)&((const struct sockaddr_in *)(const void *)address)
+			       ->sin_addr;
+		return ipv4[0] == 127;
+	}
+	if (address->sa_family != AF_INET6)
+		return false;
+	ipv6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+	return IN6_IS_ADDR_LOOPBACK(ipv6) ||
+	       (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == 127);
+}
+
 /* Without the port or brackets that some proxies add. */
 static void bare_address(struct bytes text, char out[INET6_ADDRSTRLEN])
 {

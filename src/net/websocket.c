@@ -16,6 +16,7 @@ struct socket {
 	struct arena *arena; /* was the request's */
 	void *context;
 	struct frame_reader reader;
+	size_t reserved;  /* of the budget, for what the reader holds */
 	bool closing;	  /* a close frame is in the queue: nothing follows it */
 	bool client_done; /* nothing more is expected from the client */
 	bool paused;
@@ -96,7 +97,7 @@ static struct socket *create(struct connection *c, struct exchange *x)
 
 	s->connection = c;
 	s->arena = x->request.arena;
-	s->reader.message_max = c->server->config->socket_frame_max;
+	s->reader.message_max = c->server->config->socket_first_frame_max;
 	s->heard_ms = clock_monotonic_ms();
 	memcpy(s->source, x->request.source, sizeof s->source);
 	return s;
@@ -167,6 +168,7 @@ void websocket_closed(struct connection *connection)
 	connection->socket = NULL;
 	metric_add(METRIC_sockets_open, -1);
 	connection->server->config->sockets.closed(s, s->context);
+	server_release(connection->server, s->reserved);
 	frame_reader_free(&s->reader);
 	arena_destroy(&arena);
 }
@@ -200,6 +202,31 @@ static void frame_came(struct socket *s, const struct frame *frame)
 	}
 }
 
+/* What the client has sent of a message counts against the budget; false: it has not so
+ * much left, and the message is gone. */
+static bool account_for(struct socket *s)
+{
+	struct server *server = s->connection->server;
+	size_t len = frame_held(&s->reader);
+
+	if (len <= s->reserved) {
+		server_release(server, s->reserved - len);
+		s->reserved = len;
+		return true;
+	}
+	if (server_reserve(server, len - s->reserved)) {
+		s->reserved = len;
+		return true;
+	}
+	server_release(server, s->reserved);
+	s->reserved = 0;
+	frame_reader_free(&s->reader);
+	close_with(s, CLOSE_TRY_LATER, "busy");
+	s->client_done = true;
+	connection_want_write(s->connection);
+	return false;
+}
+
 size_t websocket_read(struct connection *connection, struct bytes in)
 {
 	struct socket *s = connection->socket;
@@ -211,7 +238,10 @@ size_t websocket_read(struct connection *connection, struct bytes in)
 		struct frame frame;
 
 		used += frame_read(&s->reader, bytes_of(in.data + used, in.len - used), &frame);
-		frame_came(s, &frame);
+		if (account_for(s))
+			frame_came(s, &frame);
+		frame_forget(&s->reader);
+		(void)account_for(s);
 		if (connection_unsent(connection) > QUEUE_MAX)
 			connection_kill(connection);
 	}
@@ -303,6 +333,11 @@ void socket_pause(struct socket *socket, bool pause)
 	/* What had come before is read from the loop, not inside this call. */
 	if (!pause)
 		connection_want_write(socket->connection);
+}
+
+void socket_trust(struct socket *socket)
+{
+	socket->reader.message_max = socket->connection->server->config->socket_frame_max;
 }
 
 struct arena *socket_arena(struct socket *socket)

@@ -68,17 +68,30 @@ static enum result_code code_read(struct json value)
 	return RESULT_BAD;
 }
 
+/* The devices may be left out: then they are NULL. */
+static void stale_list_read(const struct json *object, struct device_list *list_out)
+{
+	if (json_is_given(json_get(object, "devices")))
+		device_list_read(object, list_out);
+	else
+		list_out->list_version =
+			json_int(json_get(object, "list_version"), 0, JSON_INT_MAX);
+}
+
 static struct bytes stale_list_detail(const struct json *object)
 {
 	struct device_list list = {0};
 	struct text out;
 
-	device_list_read(object, &list);
+	stale_list_read(object, &list);
 	if (json_failed(object))
 		return bytes_of_text("");
 	text_init(&out, object->source->arena, RESULT_EXPECTED);
-	text_printf(&out, "\"list_version\":%lld,", (long long)list.list_version);
-	device_entries_write(&out, &list);
+	text_printf(&out, "\"list_version\":%lld", (long long)list.list_version);
+	if (list.devices != NULL) {
+		text_puts(&out, ",");
+		device_entries_write(&out, &list);
+	}
 	return text_bytes(&out);
 }
 
@@ -142,7 +155,7 @@ enum err stale_list_decode(struct arena *arena, struct bytes detail,
 	text_add(&text, detail);
 	text_puts(&text, "}");
 	root = json_open(&source, arena, text_bytes(&text), NULL);
-	device_list_read(&root, &list);
+	stale_list_read(&root, &list);
 	if (json_close(&source) != ERR_OK)
 		return ERR_PEER_INVALID;
 	*list_out = list;

@@ -114,6 +114,16 @@ static enum err create_file(const char *path)
 	return ERR_OK;
 }
 
+static enum err find_file(const char *path)
+{
+	if (access(path, F_OK) == 0)
+		return ERR_OK;
+	log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
+		  log_quote(errno == ENOENT ? "no database yet; restante serve makes it"
+					    : strerror(errno)));
+	return ERR_STORE;
+}
+
 static enum err execute(sqlite3 *db, const char *at, const char *sql)
 {
 	if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
@@ -206,7 +216,7 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 	enum err err;
 
 	database_path(config, path, sizeof path);
-	err = create_file(path);
+	err = config->must_exist ? find_file(path) : create_file(path);
 	if (err != ERR_OK)
 		return err;
 	connection = calloc(1, sizeof *connection);

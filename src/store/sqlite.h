@@ -25,7 +25,7 @@ struct sqlite {
 	struct statement *statements; /* by address of the SQL */
 	/* What the write lane remembers of committed state; dropped by sqlite_forget()
 	 * when a transaction is rolled back. */
-	struct mailbox_usage *usage; /* by generation: items and bytes */
+	struct mailbox_usage *usage; /* by generation: items, bytes, last seq */
 	struct destination_entry
 		*destinations; /* by domain: key, last position, items, bytes */
 	int64_t next_seq;      /* 0: not loaded */
@@ -153,9 +153,9 @@ struct outbox_put {
 enum err sqlite_outbox_put(struct sqlite *sqlite, struct store_op *op, struct effects *effects,
 			   const struct outbox_put *put, int64_t *position_out) MUST_CHECK;
 
-/* (sqlite_effects.c) */
+/* (sqlite_effects.c) previous: the item before in the same mailbox (effects.h). */
 void effects_deliver(struct effects *effects, struct arena *arena, int64_t generation,
-		     const struct mailbox_item *item);
+		     int64_t previous, const struct mailbox_item *item);
 void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
 		      int64_t position, struct bytes body);
 void effects_end(struct effects *effects, struct arena *arena, int64_t generation,

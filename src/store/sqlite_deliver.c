@@ -149,7 +149,7 @@ void sqlite_letter_relay(struct store_op *op, struct effects *effects,
 			.body = body_of(op, letter, i),
 		};
 
-		effects_deliver(effects, op->arena, recipient->listed.devices[i].generation,
+		effects_deliver(effects, op->arena, recipient->listed.devices[i].generation, 0,
 				&item);
 	}
 }

@@ -186,6 +186,23 @@ static enum err find_generation(struct sqlite *sqlite, int64_t account_key, uint
 	return found ? ERR_OK : ERR_NOT_FOUND;
 }
 
+/* Without a device and without a password nobody would come in again. */
+static enum err check_not_last(struct sqlite *sqlite, int64_t account_key, int64_t generation)
+{
+	struct query query = query_begin(
+		sqlite, "SELECT 1 FROM account WHERE account_key = ?1"
+			" AND (password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM device"
+			" WHERE account_key = ?1 AND generation <> ?2))");
+	bool found;
+
+	query_int(&query, 1, account_key);
+	query_int(&query, 2, generation);
+	found = query_row(&query);
+	if (query_end(&query) != ERR_OK)
+		return ERR_STORE;
+	return found ? ERR_OK : ERR_LAST_DEVICE;
+}
+
 enum err sqlite_device_remove(struct sqlite *sqlite, struct store_op *op)
 {
 	struct op_device_remove *remove = (struct op_device_remove *)op;
@@ -196,6 +213,8 @@ enum err sqlite_device_remove(struct sqlite *sqlite, struct store_op *op)
 	if (err == ERR_OK)
 		err = find_generation(sqlite, caller.account_key, remove->device_id,
 				      &generation);
+	if (err == ERR_OK)
+		err = check_not_last(sqlite, caller.account_key, generation);
 	if (err == ERR_OK)
 		err = sqlite_device_drop(sqlite, op, &remove->effects, generation);
 	if (err == ERR_OK)

@@ -6,11 +6,12 @@
 #include "sqlite.h"
 
 void effects_deliver(struct effects *effects, struct arena *arena, int64_t generation,
-		     const struct mailbox_item *item)
+		     int64_t previous, const struct mailbox_item *item)
 {
 	struct delivery *delivery = arena_new(arena, struct delivery);
 
 	delivery->generation = generation;
+	delivery->previous = previous;
 	delivery->item = *item;
 	if (effects->last_delivery != NULL)
 		effects->last_delivery->next = delivery;

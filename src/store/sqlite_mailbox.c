@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Mailboxes: appending, reading, and how much each one holds. The write lane remembers
- * the usage of every mailbox that it has appended to since the start, and a block of
- * numbers that it has reserved, so that an append is one statement.
+ * the usage and the last number of every mailbox that it has appended to since the start,
+ * and a block of numbers that it has reserved, so that an append is one statement.
  */
 #include "sqlite_messages.h"
 
@@ -25,6 +25,7 @@ struct mailbox_usage {
 	int64_t generation;
 	int64_t items;
 	int64_t bytes;
+	int64_t last_seq; /* of any kind; 0: none was there when this was loaded */
 	UT_hash_handle hh;
 };
 
@@ -50,14 +51,16 @@ static struct mailbox_usage *usage_find(struct sqlite *sqlite, int64_t generatio
 	return usage;
 }
 
-/* From the index alone, however large the mailbox is. */
+/* From the index alone, however large the mailbox is. Items that are gone by now need not
+ * be told before those that come. */
 static enum err usage_load(struct sqlite *sqlite, int64_t generation,
 			   struct mailbox_usage **usage_out)
 {
 	struct mailbox_usage *usage = calloc(1, sizeof *usage);
 	struct query query =
-		query_begin(sqlite, "SELECT count(*), coalesce(sum(bytes), 0) FROM mailbox"
-				    " WHERE generation = ?1 AND bytes > 0");
+		query_begin(sqlite, "SELECT count(*), coalesce(sum(bytes), 0),"
+				    " (SELECT max(seq) FROM mailbox WHERE generation = ?1)"
+				    " FROM mailbox WHERE generation = ?1 AND bytes > 0");
 	enum err err;
 
 	if (usage == NULL)
@@ -67,6 +70,7 @@ static enum err usage_load(struct sqlite *sqlite, int64_t generation,
 		usage->generation = generation;
 		usage->items = column_int(&query, 0);
 		usage->bytes = column_int(&query, 1);
+		usage->last_seq = column_int(&query, 2);
 	}
 	err = query_end(&query);
 	if (err != ERR_OK) {
@@ -149,17 +153,19 @@ static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
 	return query_run(&query);
 }
 
+static enum err usage_get(struct sqlite *sqlite, int64_t generation,
+			  struct mailbox_usage **usage_out)
+{
+	*usage_out = usage_find(sqlite, generation);
+	return *usage_out != NULL ? ERR_OK : usage_load(sqlite, generation, usage_out);
+}
+
 /* Counts an envelope, or ERR_OVER_QUOTA. */
-static enum err usage_add(struct sqlite *sqlite, const struct mailbox_put *put)
+static enum err usage_add(const struct sqlite *sqlite, struct mailbox_usage *usage,
+			  const struct mailbox_put *put)
 {
 	const struct store_config *config = sqlite->config;
-	struct mailbox_usage *usage = usage_find(sqlite, put->generation);
-	enum err err = ERR_OK;
 
-	if (usage == NULL)
-		err = usage_load(sqlite, put->generation, &usage);
-	if (err != ERR_OK)
-		return err;
 	if (usage->items >= config->mailbox_items ||
 	    usage->bytes + (int64_t)put->body.len > config->mailbox_bytes)
 		return ERR_OVER_QUOTA;
@@ -172,17 +178,20 @@ enum err sqlite_mailbox_put(struct sqlite *sqlite, struct store_op *op, struct e
 			    const struct mailbox_put *put)
 {
 	struct mailbox_item item = {.kind = put->kind, .body = put->body};
-	enum err err = ERR_OK;
+	struct mailbox_usage *usage;
+	enum err err = usage_get(sqlite, put->generation, &usage);
 
-	if (put->kind == ITEM_ENVELOPE)
-		err = usage_add(sqlite, put);
+	if (err == ERR_OK && put->kind == ITEM_ENVELOPE)
+		err = usage_add(sqlite, usage, put);
 	if (err == ERR_OK)
 		err = seq_take(sqlite, &item.seq);
 	if (err == ERR_OK)
 		err = row_insert(sqlite, op, put, item.seq);
-	if (err == ERR_OK)
-		effects_deliver(effects, op->arena, put->generation, &item);
-	return err;
+	if (err != ERR_OK)
+		return err;
+	effects_deliver(effects, op->arena, put->generation, usage->last_seq, &item);
+	usage->last_seq = item.seq;
+	return ERR_OK;
 }
 
 enum err sqlite_mailbox_drop(struct sqlite *sqlite, int64_t generation)

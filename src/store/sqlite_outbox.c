@@ -15,6 +15,9 @@
 #define uthash_fatal(reason) fatal("outboxes: %s", reason)
 #include <uthash.h>
 
+/* More entries than this are not kept: all are dropped, and loaded again as they are needed. */
+#define ENTRIES_MAX 10000
+
 struct destination_entry {
 	char domain[DOMAIN_SIZE];
 	int64_t key;  /* 0: no row yet */
@@ -56,6 +59,7 @@ static enum err entry_load(struct sqlite *sqlite, struct destination_entry *entr
 	return query_end(&query);
 }
 
+/* An operation has one entry at a time, so none is in use where another is added. */
 static enum err entry_add(struct sqlite *sqlite, const char *domain,
 			  struct destination_entry **entry_out)
 {
@@ -64,6 +68,8 @@ static enum err entry_add(struct sqlite *sqlite, const char *domain,
 
 	if (entry == NULL)
 		fatal("out of memory for an outbox");
+	if (HASH_COUNT(sqlite->destinations) >= ENTRIES_MAX)
+		sqlite_outbox_forget(sqlite);
 	snprintf(entry->domain, sizeof entry->domain, "%s", domain);
 	err = entry_load(sqlite, entry);
 	if (err != ERR_OK) {

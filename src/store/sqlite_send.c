@@ -16,24 +16,30 @@ static void over_quota_set(struct op_send *send, const uint8_t *devices, size_t 
 	send->n_over_quota = count;
 }
 
-/* The same message again gets the same answer again. */
+/* The same message again gets the same answer again; to somebody else it is another one,
+ * whose id is taken. */
 static enum err sent_find(struct sqlite *sqlite, struct op_send *send, int64_t generation)
 {
-	struct query query =
-		query_begin(sqlite, "SELECT position, sent_ms, over_quota FROM sent"
-				    " WHERE message_id = ?1 AND generation = ?2");
+	struct query query = query_begin(
+		sqlite, "SELECT position, sent_ms, over_quota, recipient = ?3 FROM sent"
+			" WHERE message_id = ?1 AND generation = ?2");
+	bool same = true;
+	enum err err;
 
 	query_blob(&query, 1, bytes_of(send->message->id, MESSAGE_ID_SIZE));
 	query_int(&query, 2, generation);
+	query_text(&query, 3, send->message->to.text);
 	if (query_row(&query)) {
 		struct bytes over_quota = column_blob(&query, 2, send->op.arena);
 
-		send->duplicate = true;
+		same = column_int(&query, 3) != 0;
+		send->duplicate = same;
 		send->status = column_is_null(&query, 0) ? MESSAGE_STORED : MESSAGE_QUEUED;
 		send->server_timestamp_ms = column_int(&query, 1);
 		over_quota_set(send, over_quota.data, over_quota.len);
 	}
-	return query_end(&query);
+	err = query_end(&query);
+	return err == ERR_OK && !same ? ERR_VALIDATION : err;
 }
 
 /* position 0: local. */
@@ -104,6 +110,7 @@ static enum err own_devices_get(struct sqlite *sqlite, const struct sqlite_calle
 				 &recipient_out->listed);
 }
 
+/* Ephemeral messages leave no request: only whom the account has accepted gets through. */
 static enum err local_check(struct sqlite *sqlite, struct op_send *send,
 			    const struct sqlite_caller *caller, const struct address *from,
 			    struct recipient *recipient)
@@ -115,6 +122,8 @@ static enum err local_check(struct sqlite *sqlite, struct op_send *send,
 		err = own_devices_get(sqlite, caller, recipient);
 	else
 		err = sqlite_recipient_get(sqlite, message->to.user, from->text, recipient);
+	if (err == ERR_OK && message->ephemeral && recipient->state != CONSENT_ACCEPTED)
+		err = ERR_UNAVAILABLE;
 	if (err != ERR_OK)
 		return err;
 	send->mismatch.list_version = recipient->account.list_version;

@@ -100,7 +100,8 @@ static enum err sender_find(struct sqlite *sqlite, const struct destination_entr
 	return query_end(&query);
 }
 
-/* The list is remembered, for the next message is checked against it; the sender is told
+/* The list is remembered, for the next message is checked against it; where it was left out
+ * the one that was remembered is forgotten, unless it is this version. The sender is told
  * its version alone, and fetches it. */
 static enum err stale_list_take(struct sqlite *sqlite, struct store_op *op,
 				struct outcome *outcome)
@@ -115,6 +116,8 @@ static enum err stale_list_take(struct sqlite *sqlite, struct store_op *op,
 		return ERR_OK;
 	outcome->detail = bytes_of_text(
 		arena_printf(op->arena, "\"list_version\":%lld", (long long)list.list_version));
+	if (list.devices == NULL)
+		return sqlite_remote_list_outdate(sqlite, list.address.text, list.list_version);
 	return sqlite_remote_list_store(sqlite, op->arena, &list, op->now_ms);
 }
 

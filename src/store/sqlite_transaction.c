@@ -7,7 +7,10 @@
 #include "sqlite_messages.h"
 
 /* Devices that hear of changed lists because of one transaction. Hints may be left out. */
-#define HINTS_MAX 10000
+#define HINTS_MAX	10000
+/* Device lists in one answer, about. The sender reads 4 MiB of it at most: without its
+ * answer a transaction would be repeated until its items expire. */
+#define LISTS_BYTES_MAX ((size_t)1 << 20)
 
 struct intake {
 	struct sqlite *sqlite;
@@ -18,6 +21,9 @@ struct intake {
 	struct recipient recipient;
 	enum err recipient_err;
 	size_t hints;
+	int64_t *listed_accounts; /* whose lists the answer has: one is enough */
+	size_t n_listed_accounts;
+	size_t lists_bytes;
 };
 
 /* --- messages --------------------------------------------------------------------------- */
@@ -87,24 +93,45 @@ static enum err received_put(struct intake *intake, const struct fed_item *item,
 	return query_run(&query);
 }
 
-static enum err stale_list_detail(struct intake *intake, struct bytes *detail_out)
+static bool is_listed(const struct intake *intake, int64_t account_key)
 {
-	const struct sqlite_account *account = &intake->recipient.account;
-	struct arena *arena = intake->op->op.arena;
+	for (size_t i = 0; i < intake->n_listed_accounts; i++)
+		if (intake->listed_accounts[i] == account_key)
+			return true;
+	return false;
+}
+
+static enum err list_write(struct intake *intake, struct text *detail)
+{
+	int64_t account_key = intake->recipient.account.account_key;
 	struct sqlite_devices devices;
 	struct device_list list;
-	struct text detail;
-	enum err err =
-		sqlite_devices_load(intake->sqlite, account->account_key, arena, &devices);
+	enum err err = sqlite_devices_load(intake->sqlite, account_key, intake->op->op.arena,
+					   &devices);
 
 	if (err != ERR_OK)
 		return err;
 	list = (struct device_list){.devices = devices.devices, .count = devices.count};
-	text_init(&detail, arena, 256 * (list.count + 1));
-	text_printf(&detail, "\"list_version\":%lld,", (long long)account->list_version);
-	device_entries_write(&detail, &list);
-	*detail_out = text_bytes(&detail);
+	text_puts(detail, ",");
+	device_entries_write(detail, &list);
+	intake->listed_accounts[intake->n_listed_accounts++] = account_key;
+	intake->lists_bytes += detail->len;
 	return ERR_OK;
+}
+
+/* The list comes with the first result for its account, as long as there is room. */
+static enum err stale_list_detail(struct intake *intake, struct bytes *detail_out)
+{
+	const struct sqlite_account *account = &intake->recipient.account;
+	struct text detail;
+	enum err err = ERR_OK;
+
+	text_init(&detail, intake->op->op.arena, 256);
+	text_printf(&detail, "\"list_version\":%lld", (long long)account->list_version);
+	if (intake->lists_bytes < LISTS_BYTES_MAX && !is_listed(intake, account->account_key))
+		err = list_write(intake, &detail);
+	*detail_out = text_bytes(&detail);
+	return err;
 }
 
 static struct bytes over_quota_detail(struct arena *arena, const struct device_ids *devices)
@@ -224,6 +251,7 @@ static enum err item_take(struct intake *intake, const struct fed_item *item,
 
 /* --- ephemeral items -------------------------------------------------------------------- */
 
+/* Strangers are not heard: there would be no trace of them, and no request to answer. */
 static enum err item_relay(struct intake *intake, const struct fed_item *item)
 {
 	struct list_mismatch mismatch = {0};
@@ -233,8 +261,9 @@ static enum err item_relay(struct intake *intake, const struct fed_item *item)
 	if (item->bad || item->too_large || item->kind != FED_MESSAGE)
 		return ERR_OK;
 	err = recipient_get(intake, item);
-	if (err == ERR_OK && sqlite_listed_compare(&intake->recipient.listed, &item->message,
-						   &mismatch) == ERR_OK)
+	if (err == ERR_OK && intake->recipient.state == CONSENT_ACCEPTED &&
+	    sqlite_listed_compare(&intake->recipient.listed, &item->message, &mismatch) ==
+		    ERR_OK)
 		sqlite_letter_relay(&intake->op->op, intake->effects, &letter,
 				    &intake->recipient);
 	return err == ERR_STORE ? err : ERR_OK;
@@ -324,6 +353,7 @@ static enum err items_take(struct intake *intake)
 	size_t count = 0;
 	enum err err = ERR_OK;
 
+	intake->listed_accounts = arena_array(op->op.arena, int64_t, transaction->n_items);
 	for (size_t i = 0; i < transaction->n_items && err == ERR_OK; i++) {
 		results[count] = (struct item_result){.seq = transaction->seq + (int64_t)i};
 		err = item_take(intake, &transaction->items[i], &results[count]);

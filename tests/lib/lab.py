@@ -226,6 +226,7 @@ class Node:
             "listen.certificate": certificate,
             "listen.key": key,
             "listen.max_connections": 1000,
+            "listen.max_connections_per_source": 1000,
             "accounts.registration": "open",
             "federation.api_url": self.url,
             "federation.ca_file": lab.authority.certificate,

@@ -11,9 +11,9 @@ from sealer import SealerDevice, seal
 class LabPeer(Peer):
     """Serves as soon as it is made. lab.names.apply() shows its records."""
 
-    def __init__(self, lab, domain, certificate_for=None):
+    def __init__(self, lab, domain, certificate_for=None, issued_by=None):
         self.lab = lab
-        certificate, key = lab.authority.issue(certificate_for or domain)
+        certificate, key = (issued_by or lab.authority).issue(certificate_for or domain)
         super().__init__(domain, certificate, key, lab.authority.certificate,
                          (ADDRESS, lab.names.port), allow_private=True)
         self.publish()

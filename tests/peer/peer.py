@@ -360,12 +360,12 @@ class Peer:
 
     def document(self, **changes):
         """The members of the document; `changes` replaces some."""
-        url = f"https://{self.authority}"
+        url, now = f"https://{self.authority}", now_ms()
         return {"server": self.domain, "federation": url, "api": url,
                 "keys": [key.published() for key in self.keys],
                 "root_key": b64(bytes(self.root.verify_key)), "revision": self.revision,
-                "previous": None, "issued_at": now_ms(),
-                "valid_until": now_ms() + self.document_life, "limits": LIMITS,
+                "previous": None, "issued_at": now, "valid_until": now + self.document_life,
+                "limits": LIMITS,
                 "software": {"name": "peer.py", "version": "1"}, **changes}
 
     def served_document(self):
@@ -662,8 +662,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, reply):
         self.send_response(reply.status)
-        for name, value in {"Content-Type": "application/json", **reply.headers,
-                            "Content-Length": str(len(reply.body))}.items():
+        for name, value in {"Content-Type": "application/json",
+                            "Content-Length": str(len(reply.body)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.body)

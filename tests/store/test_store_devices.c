@@ -192,6 +192,20 @@ static void a_device_may_remove_itself(void **state)
 	assert_int_equal(check(contract, &alice.caller), ERR_OK);
 }
 
+static void the_last_device_goes_only_where_a_password_lets_in_again(void **state)
+{
+	struct contract *contract = *state;
+	struct key_upload upload = contract_upload(contract, "phone", 0, 0);
+	struct contract_device alice = contract_register(contract, "alice");
+	struct contract_device bob = contract_register_with(contract, "bob", &upload, PASSWORD);
+
+	contract_link(contract, &alice, "tablet");
+	assert_int_equal(contract_remove(contract, &alice, 2), ERR_OK);
+	assert_int_equal(contract_remove(contract, &alice, 1), ERR_LAST_DEVICE);
+	assert_int_equal(check(contract, &alice.caller), ERR_OK);
+	assert_int_equal(contract_remove(contract, &bob, 1), ERR_OK);
+}
+
 /* --- device lists --------------------------------------------------------------------- */
 
 static void a_list_shows_every_device_in_order(void **state)
@@ -379,6 +393,7 @@ int main(void)
 		TEST(the_owner_sees_the_devices),
 		TEST(a_removed_device_is_shut_out),
 		TEST(a_device_may_remove_itself),
+		TEST(the_last_device_goes_only_where_a_password_lets_in_again),
 		TEST(a_list_shows_every_device_in_order),
 		TEST(missing_closed_and_blocked_are_one_answer),
 		TEST(a_closed_account_is_open_to_whom_it_accepted_and_to_itself),

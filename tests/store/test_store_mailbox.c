@@ -170,6 +170,51 @@ static void numbers_go_on_from_block_to_block(void **state)
 	assert_int_equal(last, 5000);
 }
 
+static const struct delivery *first_of(const struct op_send *send)
+{
+	assert_int_equal(send->op.err, ERR_OK);
+	return send->effects.deliveries;
+}
+
+static void each_delivery_names_the_item_before_it(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct contract_device bob = contract_register(*state, "bob");
+	struct contract_device eve = contract_register(*state, "eve");
+	struct op_send send = mail_send(*state, &ann, MAIL_TO(*state, &bob));
+	int64_t last = first_of(&send)->item.seq;
+	struct op_mailbox_ack ack;
+
+	assert_int_equal(first_of(&send)->previous, 0);
+	send = mail_send(*state, &ann, MAIL_TO(*state, &eve));
+	assert_int_equal(first_of(&send)->previous, 0);
+	send = mail_send(*state, &ann, MAIL_TO(*state, &bob));
+	assert_int_equal(first_of(&send)->previous, last);
+	last = first_of(&send)->item.seq;
+	contract_reopen(*state);
+	contract_consent(*state, &ann, "bob@a.example", CONSENT_ACCEPTED);
+	send = mail_send(*state, &bob, MAIL_TO(*state, &ann));
+	assert_int_equal(first_of(&send)->previous, 0);
+	ack = mail_ack(*state, &ann, INT64_MAX); /* a receipt for bob */
+	assert_int_equal(ack.effects.deliveries->previous, last);
+	last = ack.effects.deliveries->item.seq;
+	send = mail_send(*state, &ann, MAIL_TO(*state, &bob));
+	assert_int_equal(first_of(&send)->previous, last);
+}
+
+static void a_rollback_takes_back_the_item_before(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct contract_device bob = contract_register(*state, "bob");
+	struct op_send send = mail_send(*state, &ann, MAIL_TO(*state, &bob));
+	int64_t last = first_of(&send)->item.seq;
+
+	fault_arm_commits(1);
+	assert_int_equal(mail_send(*state, &ann, MAIL_TO(*state, &bob)).op.err, ERR_STORE);
+	send = mail_send(*state, &ann, MAIL_TO(*state, &bob));
+	assert_int_equal(first_of(&send)->previous, last);
+}
+
 /* --- acknowledging -------------------------------------------------------------------- */
 
 static void an_acknowledgement_removes_everything_up_to_it(void **state)
@@ -370,6 +415,8 @@ int main(void)
 		T(numbers_are_not_used_again_after_a_rollback),
 		T(a_rollback_takes_back_what_was_counted),
 		T(numbers_go_on_from_block_to_block),
+		T(each_delivery_names_the_item_before_it),
+		T(a_rollback_takes_back_the_item_before),
 		T(an_acknowledgement_removes_everything_up_to_it),
 		T(single_items_are_acknowledged_by_number),
 		T(the_sender_hears_who_has_taken_a_message),

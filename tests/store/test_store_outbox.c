@@ -211,6 +211,30 @@ static void a_stale_list_is_told_and_remembered(void **state)
 	assert_int_equal(send.mismatch.missing[0], 3);
 }
 
+static void a_stale_list_without_devices_ends_an_older_one(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct device_keys device = {.device_id = 3, .registration_id = 9};
+	struct device_list list = {.list_version = 77, .devices = &device, .count = 1};
+	struct op_remote_list_put put = {.list = &list};
+	struct item_result result = {.code = RESULT_STALE_LIST};
+
+	queue(*state, &ann, 2);
+	assert_int_equal(address_parse(bytes_of_text(REMOTE), &list.address), ERR_OK);
+	RUN_OK(*state, REMOTE_LIST_PUT, &put);
+	result.seq = 1;
+	result.detail = bytes_of_text("\"list_version\":77"); /* the same */
+	outbox_settle(*state, B, 1, &result, 1);
+	assert_true(mail_has(mail_only(*state, &ann).body,
+			     "\"code\":\"stale_list\",\"list_version\":77}"));
+	assert_int_equal(mail_send(*state, &ann, mail_to_remote(*state, REMOTE)).op.err,
+			 ERR_DEVICES_MISMATCH);
+	result.seq = 2;
+	result.detail = bytes_of_text("\"list_version\":78");
+	outbox_settle(*state, B, 2, &result, 1);
+	mail_send_ok(*state, &ann, mail_to_remote(*state, REMOTE));
+}
+
 static void a_result_reaches_no_device_that_is_gone(void **state)
 {
 	struct contract_device ann1 = contract_register(*state, "ann");
@@ -333,6 +357,7 @@ int main(void)
 		T(each_result_is_told_as_it_should_be),
 		T(devices_without_room_are_told_but_no_failure),
 		T(a_stale_list_is_told_and_remembered),
+		T(a_stale_list_without_devices_ends_an_older_one),
 		T(a_result_reaches_no_device_that_is_gone),
 		T(results_beyond_what_is_settled_count_for_nothing),
 		T(a_reset_begins_a_stream_behind_what_is_settled),

@@ -61,6 +61,25 @@ static void the_same_id_gets_the_same_answer_once(void **state)
 	assert_int_equal(mail_count(*state, &bob), 1);
 }
 
+static void the_same_id_to_another_recipient_is_refused(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct contract_device bob = contract_register(*state, "bob");
+	struct contract_device eve = contract_register(*state, "eve");
+	struct message_request *message = MAIL_TO(*state, &bob);
+	struct message_request *other = MAIL_TO(*state, &eve);
+	struct message_request *remote = mail_to_remote(*state, REMOTE);
+
+	mail_send_ok(*state, &ann, message);
+	memcpy(other->id, message->id, MESSAGE_ID_SIZE);
+	memcpy(remote->id, message->id, MESSAGE_ID_SIZE);
+	assert_int_equal(mail_send(*state, &ann, other).op.err, ERR_VALIDATION);
+	assert_int_equal(mail_send(*state, &ann, remote).op.err, ERR_VALIDATION);
+	assert_int_equal(mail_count(*state, &eve), 0);
+	assert_int_equal(outbox_read(*state, "b.example", 0).count, 0);
+	assert_true(mail_send(*state, &ann, message).duplicate);
+}
+
 static void the_same_id_of_another_device_is_another_message(void **state)
 {
 	struct contract_device ann1 = contract_register(*state, "ann");
@@ -294,6 +313,7 @@ static void an_ephemeral_message_is_an_effect_and_nothing_else(void **state)
 	struct message_request *message = MAIL_TO(*state, &bob);
 	struct op_send send;
 
+	contract_consent(*state, &bob, "ann@a.example", CONSENT_ACCEPTED);
 	message->ephemeral = true;
 	send = mail_send(*state, &ann, message);
 	assert_int_equal(send.op.err, ERR_OK);
@@ -302,10 +322,27 @@ static void an_ephemeral_message_is_an_effect_and_nothing_else(void **state)
 	assert_int_equal(send.effects.deliveries->item.seq, 0);
 	assert_true(mail_has(send.effects.deliveries->item.body, "\"ephemeral\":true"));
 	assert_int_equal(mail_count(*state, &bob), 0);
-	assert_int_equal(consent_of(*state, &bob, "ann@a.example"), CONSENT_NONE);
+	assert_int_equal(consent_of(*state, &ann, "bob@a.example"), CONSENT_NONE);
 	assert_false(mail_send(*state, &ann, message).duplicate);
 	message->envelopes[0].registration_id++;
 	assert_int_equal(mail_send(*state, &ann, message).op.err, ERR_STALE_DEVICES);
+}
+
+static void an_ephemeral_message_comes_from_no_stranger(void **state)
+{
+	struct contract_device ann1 = contract_register(*state, "ann");
+	struct contract_device ann2 = contract_link(*state, &ann1, "tablet");
+	struct contract_device bob = contract_register(*state, "bob");
+	struct message_request *message = MAIL_TO(*state, &bob);
+	struct message_request *own = MAIL_TO(*state, &ann2);
+
+	message->ephemeral = true;
+	assert_int_equal(mail_send(*state, &ann1, message).op.err, ERR_UNAVAILABLE);
+	assert_int_equal(consent_of(*state, &bob, "ann@a.example"), CONSENT_NONE);
+	mail_send_ok(*state, &ann1, MAIL_TO(*state, &bob)); /* asks, and waits */
+	assert_int_equal(mail_send(*state, &ann1, message).op.err, ERR_UNAVAILABLE);
+	own->ephemeral = true;
+	assert_int_equal(mail_send(*state, &ann1, own).status, MESSAGE_RELAYED);
 }
 
 static void an_ephemeral_remote_message_has_no_position(void **state)
@@ -471,6 +508,7 @@ int main(void)
 		T(a_message_reaches_every_device),
 		T(effects_name_each_delivery_in_order),
 		T(the_same_id_gets_the_same_answer_once),
+		T(the_same_id_to_another_recipient_is_refused),
 		T(the_same_id_of_another_device_is_another_message),
 		T(a_refusal_is_not_remembered),
 		T(wrong_devices_are_told_and_nothing_is_stored),
@@ -485,6 +523,7 @@ int main(void)
 		T(with_room_nowhere_a_message_is_refused),
 		T(bytes_are_limited_too_and_counted_again_after_a_start),
 		T(an_ephemeral_message_is_an_effect_and_nothing_else),
+		T(an_ephemeral_message_comes_from_no_stranger),
 		T(an_ephemeral_remote_message_has_no_position),
 		T(a_remote_message_goes_to_the_outbox),
 		T(a_remote_message_waits_as_long_as_it_may),

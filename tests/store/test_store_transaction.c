@@ -178,6 +178,60 @@ static void a_wrong_list_stores_nothing_and_tells_the_right_one(void **state)
 	assert_int_equal(mail_count(*state, &bob1), 1);
 }
 
+static size_t count_of(struct bytes text, const char *part)
+{
+	size_t count = 0;
+
+	for (const char *at = (const char *)text.data; (at = strstr(at, part)) != NULL; at++)
+		count++;
+	return count;
+}
+
+static void a_list_is_told_once_in_an_answer(void **state)
+{
+	struct contract_device bob = contract_register(*state, "bob");
+	struct contract_device eve = contract_register(*state, "eve");
+	struct fed_item items[] = {
+		fed_message(mail_to_remote(*state, bob.address.text), REMOTE),
+		fed_message(mail_to_remote(*state, eve.address.text), REMOTE),
+		fed_message(mail_to_remote(*state, bob.address.text), REMOTE),
+	};
+	struct op_transaction op = fed_take(*state, "s", 1, 1, items, 3);
+	struct fed_results results;
+
+	assert_int_equal(results_decode(op.op.arena, op.answer, 1, 3, &results), ERR_OK);
+	assert_int_equal(results.count, 3);
+	assert_int_equal(count_of(op.answer, "\"list_version\":"), 3);
+	assert_int_equal(count_of(op.answer, "\"devices\":"), 2);
+	assert_false(mail_has(results.results[2].detail, "devices"));
+	/* In the next one it is told again. */
+	op = fed_take(*state, "s", 4, 2, items + 2, 1);
+	assert_int_equal(count_of(op.answer, "\"devices\":"), 1);
+}
+
+/* A large key stands for many devices. */
+static void lists_do_not_make_an_answer_too_large(void **state)
+{
+	struct contract *contract = *state;
+	struct fed_item *items = arena_array(contract->arena, struct fed_item, 200);
+	struct key_upload upload = contract_upload(contract, "phone", 0, 0);
+	struct op_transaction op;
+
+	upload.identity_key =
+		bytes_of(arena_array(contract->arena, uint8_t, 15000), 15000); /* 20 KB */
+	for (size_t i = 0; i < 200; i++) {
+		const char *user = arena_printf(contract->arena, "user%zu", i);
+		struct contract_device device =
+			contract_register_with(contract, user, &upload, NULL);
+
+		items[i] = fed_message(mail_to_remote(contract, device.address.text), REMOTE);
+	}
+	op = fed_take(contract, "s", 1, 1, items, 200);
+	assert_int_equal(op.op.err, ERR_OK);
+	assert_int_equal(count_of(op.answer, "\"list_version\":"), 200);
+	assert_in_range(op.answer.len, 1 << 20, (1 << 20) + 60000);
+}
+
 static void another_registration_id_is_a_wrong_list(void **state)
 {
 	struct contract_device bob = contract_register(*state, "bob");
@@ -343,22 +397,27 @@ static void ephemeral_items_are_effects_and_nothing_else(void **state)
 	struct message_request *message = MAIL_TO(*state, &bob);
 	struct message_request *wrong = mail_to_remote(*state, "bob@a.example");
 	struct message_request *nobody = mail_to_remote(*state, "nobody@a.example");
-	struct fed_item items[4];
-	struct transaction transaction = {.ephemeral = items, .n_ephemeral = 4};
+	struct fed_item items[5];
+	struct transaction transaction = {.ephemeral = items, .n_ephemeral = 5};
 	struct op_transaction op = {.origin = "b.example", .transaction = &transaction};
+	struct op_consent_get consent = {.caller = bob.caller};
 
+	contract_consent(*state, &bob, REMOTE, CONSENT_ACCEPTED);
 	message->ephemeral = true;
 	items[0] = fed_message(nobody, REMOTE);
 	items[1] = (struct fed_item){.kind = FED_MESSAGE, .bad = true};
 	items[2] = fed_message(wrong, REMOTE);
 	items[3] = fed_message(message, REMOTE);
 	items[3].token = NULL;
+	items[4] = fed_message(message, "stranger@b.example");
 	RUN_OK(*state, TRANSACTION, &op);
 	assert_string_equal((const char *)op.answer.data, "{\"acked\":0," NO_RESULTS);
 	assert_int_equal(op.effects.deliveries->generation, bob.caller.generation);
 	assert_int_equal(op.effects.deliveries->item.seq, 0);
 	assert_null(op.effects.deliveries->next);
 	assert_int_equal(mail_count(*state, &bob), 0);
+	RUN_OK(*state, CONSENT_GET, &consent);
+	assert_int_equal(consent.count, 1);
 	assert_int_equal(take_voids(*state, "s", 1, 1, 1).op.err, ERR_OK);
 }
 
@@ -377,6 +436,8 @@ int main(void)
 		T(the_same_id_of_another_sender_or_device_is_another_message),
 		T(who_cannot_be_reached_is_unavailable),
 		T(a_wrong_list_stores_nothing_and_tells_the_right_one),
+		T(a_list_is_told_once_in_an_answer),
+		T(lists_do_not_make_an_answer_too_large),
 		T(another_registration_id_is_a_wrong_list),
 		T(full_devices_are_named),
 		T(poison_items_end_alone),

@@ -3,6 +3,8 @@
 device's socket says and when it closes. Letters are open here: only their way matters."""
 
 import http.client
+import socket
+import sqlite3
 import threading
 import time
 from base64 import b64decode
@@ -254,6 +256,7 @@ def test_message_expires(alice, bob):
 
 
 def test_ephemeral_reaches_sockets_and_is_kept_nowhere(alice, bob):
+    bob.client.accept(alice.address)
     with bob.client.socket() as ws:
         ws.wait_for("queue_empty")
         answer = post(alice, letter(alice, bob.address, "typing", ephemeral=True))
@@ -448,6 +451,66 @@ def test_socket_wants_a_token_of_its_own_device(alice, far_bob):
         ws.write("{")
         assert ws.wait_for("error")["code"] == "VALIDATION_ERROR"
         assert ws.wait_closed() == 4400
+
+
+def test_error_frames_name_the_field_like_the_error_object(alice):
+    with alice.client.socket() as ws:
+        ws.wait_for("queue_empty")
+        ws.write({"type": "auth", "token": 1})
+        error = ws.wait_for("error")
+        assert error["code"] == "VALIDATION_ERROR"
+        assert error["message"] and error["details"] == {"field": "token"}
+        assert ws.wait_closed() == 4400
+
+
+def test_frames_are_small_until_the_token_is_known(alice):
+    large = {"type": "ping", "padding": "x" * 8192}
+    with alice.client.socket(token_in_header=False) as ws:
+        ws.write(large)
+        assert ws.wait_closed() == 1009
+    for token_in_header in True, False:
+        with alice.client.socket(token_in_header) as ws:
+            if not token_in_header:
+                ws.write({"type": "auth", "token": alice.client.access_token})
+            ws.write(large)
+            ws.wait_for("pong")
+
+
+class Flood(threading.Thread):
+    """Sends large frames over a socket with a small send buffer, and counts them."""
+
+    def __init__(self, ws, frames):
+        super().__init__(daemon=True)
+        ws._ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        self._ws, self._frames, self.sent = ws, frames, 0
+
+    def run(self):
+        for frame in self._frames:
+            self._ws.write(frame)
+            self.sent += 1
+
+
+def test_large_frames_wait_while_the_store_is_busy(alice, pair, signal):
+    """With 8 MiB of them under way the node stops reading, whatever their number."""
+    bob = join(signal, pair[0], "bob")
+    devices = bob.client.device_list(bob.address)["devices"]
+    frames = [{"type": "send", "messages": [
+        make_message(bob.address, letters(devices, "x" * 95_000)) for _ in range(8)]}
+        for _ in range(30)]
+    with alice.client.socket() as ws, \
+            sqlite3.connect(pair[0].folder / "data/restante.db", isolation_level=None) as lock:
+        ws.wait_for("queue_empty")
+        flood = Flood(ws, frames)
+        lock.execute("BEGIN IMMEDIATE")
+        flood.start()
+        flood.join(2)
+        assert flood.sent < len(frames)  # 8 are under way, some more in the kernel
+        lock.execute("ROLLBACK")
+        for _ in frames:
+            results = ws.wait_for("send_result")["results"]
+            assert all("code" not in result for result in results), results
+        flood.join(10)
+        assert flood.sent == len(frames)
 
 
 def test_token_of_another_device_closes_the_socket(alice, signal):

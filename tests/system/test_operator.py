@@ -223,6 +223,46 @@ def test_health_readiness_and_metrics(serving, signal):
         assert name.endswith("_total") == (types[name] == "counter")
 
 
+def ask(node, path, **headers):
+    """Status and headers of a GET with these headers."""
+    connection = node.lab.connection(node)
+    try:
+        connection.request("GET", path, headers={name.replace("_", "-"): value
+                                                 for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, response.headers
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("readers, here, through_a_proxy",
+                         [("off", 404, 404), ("loopback", 200, 404), ("all", 200, 200)])
+@pytest.mark.parametrize("proxy", ["true", "false"])
+def test_metrics_are_for_whom_the_operator_says(lab, node, readers, here, through_a_proxy,
+                                                proxy):
+    node.set({"listen.metrics": readers, "listen.trust_forwarded_for": proxy})
+    lab.start()
+    assert ask(node, "/metrics")[0] == here
+    assert ask(node, "/metrics", X_Forwarded_For="192.0.2.1")[0] == through_a_proxy
+    assert ask(node, "/metrics", X_Forwarded_For="127.0.0.1")[0] == through_a_proxy
+
+
+def test_rate_limits_count_once_and_say_when_to_come_back(lab, node):
+    node.set({"limits.rate_scale": 1})
+    lab.start()
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+               "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    answers = [ask(node, "/api/v1/ws", **upgrade) for _ in range(40)]
+    refused = [headers for status, headers in answers if status != 101]
+    assert {status for status, _ in answers} == {101, 429}
+    assert all(1 <= int(headers["Retry-After"]) <= 2 for headers in refused)
+    assert node.metric("restante_rate_limited_total") == len(refused)
+    answers = [ask(node, "/.well-known/restante") for _ in range(140)]
+    again = [headers for status, headers in answers if status == 429]
+    assert again and all(headers["Retry-After"] == "1" for headers in again)
+    assert node.metric("restante_rate_limited_total") == len(refused) + len(again)
+
+
 def test_log_is_logfmt_with_events_of_the_closed_list(serving):
     known = re.findall(r"^EVENT\((\w+)\)", (ROOT / "include/restante/log.def").read_text(),
                        re.MULTILINE)

@@ -2,11 +2,15 @@
 """Conversations of real Signal clients over two nodes: first messages, replies, order, keys
 that run out, and devices that come, go and change."""
 
+import http.client
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from accounts import Phone
 from client import ApiError, make_message
 from lab import wait_until
-from scenario import join, link, post, two_nodes
+from scenario import join, link, post, two_nodes, user
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +127,45 @@ def test_when_one_time_keys_run_out_the_last_resort_key_serves(alice, bob, pair,
     bob.client.upload_keys(**bob.signal.more_prekeys(2, 2))
     device, = alice.client.claim(bob.address)["devices"]
     assert device["one_time_prekey"] and device["pq_prekey"] != last_resort
+
+
+def claim_until_answered(phone, address, claim_id):
+    """The same claim again and again while a node is gone."""
+    def answered():
+        try:
+            return phone.client.claim(address, claim_id)
+        except ApiError as error:
+            assert error.status in (502, 503, 504), error
+        except (OSError, http.client.HTTPException):
+            pass
+        return None
+
+    return wait_until(answered, "an answer to a claim", 20)
+
+
+def test_one_time_keys_are_handed_out_once_whatever_happens(pair, signal):
+    """Four claim at the same time, from here and from afar, and the node is killed."""
+    b = pair[1]
+    bob = Phone(signal, b, one_time_prekeys=80, pq_prekeys=80).register(user("bob"))
+    claimers = [join(signal, node, "claimer") for node in pair for _ in range(2)]
+    with ThreadPoolExecutor(len(claimers)) as pool:
+        work = [pool.submit(lambda phone=phone: [
+            claim_until_answered(phone, bob.address, str(n)) for n in range(20)])
+            for phone in claimers]
+        wait_until(lambda: bob.client.key_stats()["one_time_prekeys"] < 60, "some claims")
+        b.kill()
+        b.start()
+        answers = [run.result() for run in work]
+    for kind in "one_time_prekey", "pq_prekey":
+        keys = [bundles["devices"][0][kind]["id"] for run in answers for bundles in run]
+        assert len(set(keys)) == 80
+    # Asking again takes nothing more, and gives the same.
+    assert bob.client.key_stats()["pq_prekeys"] == 0
+    for phone, run in zip(claimers, answers):
+        assert claim_until_answered(phone, bob.address, "7") == run[7]
+    with pytest.raises(ApiError) as refused:
+        claimers[-1].client.claim(bob.address, "7", devices=[1])
+    assert (refused.value.status, refused.value.code) == (400, "VALIDATION_ERROR")
 
 
 def test_device_linked_between_two_sends_gets_the_second(bob, pair, signal):

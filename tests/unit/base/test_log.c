@@ -132,11 +132,11 @@ static void lower_levels_are_left_out(void **state)
 	(void)state;
 	log_set_level(LOG_WARN);
 	capture();
-	log_info(socket, "n=%d", 1);
-	log_error(socket, "n=%d", 2);
+	log_info(tls, "n=%d", 1);
+	log_error(tls, "n=%d", 2);
 	captured(line, sizeof line);
 	log_set_level(LOG_INFO);
-	assert_matches(line, TS "level=error thread=[a-z]+ event=socket n=2\n$");
+	assert_matches(line, TS "level=error thread=[a-z]+ event=tls n=2\n$");
 }
 
 static void a_long_line_is_cut(void **state)

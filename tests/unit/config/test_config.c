@@ -93,6 +93,9 @@ static void defaults_fill_what_is_not_given(void **state)
 	assert_string_equal(c->listen_certificate, "");
 	assert_int_equal(c->listen_port, 443);
 	assert_int_equal(c->listen_request_timeout, 30000);
+	assert_int_equal(c->listen_max_connections_per_source, 256);
+	assert_int_equal(c->listen_buffer_memory, 256 << 20);
+	assert_string_equal(c->listen_metrics, "loopback");
 	assert_int_equal(c->limits_content, 96 * 1024);
 	assert_int_equal(c->limits_mailbox_life, INT64_C(30) * 86400 * 1000);
 	assert_int_equal(c->accounts_password_memory, 64 * 1024 * 1024);

@@ -119,18 +119,6 @@ static void passwords_have_8_to_1024_bytes(void **state)
 	test_free(text);
 }
 
-static void another_cost_asks_for_another_hash(void **state)
-{
-	struct password_cost dearer = {.passes = 2, .memory_bytes = 16384};
-	char hash[PASSWORD_HASH_SIZE];
-
-	(void)state;
-	assert_int_equal(password_hash(bytes_of_text("password"), cheap, hash), ERR_OK);
-	assert_false(password_needs_rehash(hash, cheap));
-	assert_true(password_needs_rehash(hash, dearer));
-	assert_true(password_needs_rehash("not a hash", cheap));
-}
-
 static void a_cost_that_argon2_refuses_is_an_error(void **state)
 {
 	struct password_cost none = {0};
@@ -150,7 +138,6 @@ int main(void)
 		cmocka_unit_test(only_the_password_itself_verifies),
 		cmocka_unit_test(the_same_password_never_hashes_the_same),
 		cmocka_unit_test(passwords_have_8_to_1024_bytes),
-		cmocka_unit_test(another_cost_asks_for_another_hash),
 		cmocka_unit_test(a_cost_that_argon2_refuses_is_an_error),
 	};
 

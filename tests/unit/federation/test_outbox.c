@@ -408,6 +408,38 @@ static void ephemeral_items_go_at_once_or_never(void **state)
 	assert_null(fake->all->by_domain);
 }
 
+static void an_idle_outbox_is_dropped_and_goes_on_behind_what_was_settled(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	b_outbox()->busy_ms -= 10 * MINUTES_MS;
+	outboxes_tick(fake->all);
+	answer(ERR_OK, 200, ok1);
+	outboxes_tick(fake->all);
+	assert_non_null(b_outbox()); /* it was busy until now */
+	b_outbox()->busy_ms -= 10 * MINUTES_MS;
+	outboxes_tick(fake->all);
+	assert_null(fake->all->by_domain);
+	put(B, "[2]", true);
+	pump();
+	assert_int_equal(fake->resets, 2);
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[2]]}");
+	answer(ERR_OK, 200, ok1);
+	assert_int_equal(fake_outbox(B)->row.acked, 2);
+}
+
+static void a_destination_that_fails_is_not_dropped(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_PEER_TIMEOUT, 0, "");
+	b_outbox()->busy_ms -= 10 * MINUTES_MS;
+	outboxes_tick(fake->all);
+	assert_int_equal(b_outbox()->row.state, DESTINATION_BACKOFF);
+}
+
 static void dead_destinations_leave_room(void **state)
 {
 	char domain[32];
@@ -453,6 +485,8 @@ int main(void)
 		OUTBOX_TEST(effects_are_told_also_when_the_inbox_was_full),
 		OUTBOX_TEST(items_whose_time_is_over_are_given_up),
 		OUTBOX_TEST(ephemeral_items_go_at_once_or_never),
+		OUTBOX_TEST(an_idle_outbox_is_dropped_and_goes_on_behind_what_was_settled),
+		OUTBOX_TEST(a_destination_that_fails_is_not_dropped),
 		OUTBOX_TEST(dead_destinations_leave_room),
 	};
 

@@ -86,7 +86,8 @@ static void the_first_document_is_valid(void **state)
 	assert_false(f->document.has_previous);
 	assert_true(f->document.has_root);
 	assert_int_equal(f->document.transaction_items, 1000);
-	assert_int_equal(f->document.transaction_bytes, 5000000);
+	/* limits.body, but not more than is ever read */
+	assert_int_equal(f->document.transaction_bytes, 4194304);
 	assert_int_equal(f->document.content_bytes, 70000);
 	assert_int_equal(f->document.n_keys, 2);
 	assert_int_equal(f->document.n_signatures, 2);
@@ -165,6 +166,27 @@ static void a_key_id_is_not_used_again(void **state)
 	assert_int_equal(make(f, 0, 0, NOW + 4), ERR_VALIDATION);
 }
 
+static void smaller_bodies_are_published(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.limits_body = 1 << 20;
+	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
+	assert_int_equal(f->document.transaction_bytes, 1 << 20);
+}
+
+static void key_ids_that_were_published_are_known(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(federation_kid_was_used(&f->config, "k1"));
+	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
+	assert_int_equal(make(f, 1, 1, NOW + 1), ERR_OK);
+	assert_true(federation_kid_was_used(&f->config, "k1")); /* ended */
+	assert_true(federation_kid_was_used(&f->config, "k2"));
+	assert_false(federation_kid_was_used(&f->config, "k3"));
+}
+
 static void a_damaged_file_begins_anew(void **state)
 {
 	struct fixture *f = *state;
@@ -205,6 +227,8 @@ int main(void)
 		TEST(the_next_one_goes_on_from_it),
 		TEST(a_key_that_is_gone_is_ended_for_a_year),
 		TEST(a_key_id_is_not_used_again),
+		TEST(key_ids_that_were_published_are_known),
+		TEST(smaller_bodies_are_published),
 		TEST(a_damaged_file_begins_anew),
 		TEST(urls_come_from_the_configuration),
 		TEST(the_file_is_what_is_served),

@@ -115,12 +115,17 @@ static void answer(int64_t seq, size_t count, bool more)
 	op->op.message.returned(&op->op.message);
 }
 
-static void deliver(struct live *live, int64_t generation, int64_t seq)
+static void deliver_after(struct live *live, int64_t generation, int64_t previous, int64_t seq)
 {
-	struct delivery delivery = {.generation = generation};
+	struct delivery delivery = {.generation = generation, .previous = previous};
 
 	item_set(&delivery.item, seq);
 	live_tell(live, &(struct effects){.deliveries = &delivery});
+}
+
+static void deliver(struct live *live, int64_t generation, int64_t seq)
+{
+	deliver_after(live, generation, 0, seq);
 }
 
 static size_t count_of(int socket, const char *what)
@@ -183,6 +188,30 @@ static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **sta
 	assert_int_equal(count_of(0, "\"seq\":2"), 1);
 	assert_true(strstr(sockets[0].sent, "\"seq\":2") <
 		    strstr(sockets[0].sent, "\"seq\":3"));
+	finish(&live, session);
+}
+
+static void item_that_is_told_before_its_turn_is_read_with_those_before_it(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	answer(9, 1, false);
+	deliver_after(live, 7, 10, 11);
+	assert_int_equal(asked->after, 9);
+	assert_int_equal(count_of(0, "\"seq\":11"), 0);
+	deliver_after(live, 7, 9, 10); /* late: whether it is read is not known yet */
+	answer(10, 2, false);
+	answer(0, 0, false);
+	deliver_after(live, 7, 9, 10); /* late, and read */
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\":10"), 1);
+	assert_int_equal(count_of(0, "\"seq\":11"), 1);
+	assert_true(strstr(sockets[0].sent, "\"seq\":10") <
+		    strstr(sockets[0].sent, "\"seq\":11"));
+	deliver_after(live, 7, 11, 12);
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\":12"), 1);
 	finish(&live, session);
 }
 
@@ -303,6 +332,8 @@ int main(void)
 		cmocka_unit_test(what_waits_is_sent_then_queue_empty_once),
 		cmocka_unit_test(level_session_gets_new_items_without_reading),
 		cmocka_unit_test(item_that_arrives_during_a_read_is_sent_once_and_in_order),
+		cmocka_unit_test(
+			item_that_is_told_before_its_turn_is_read_with_those_before_it),
 		cmocka_unit_test(no_more_than_the_limit_is_unacknowledged),
 		cmocka_unit_test(acknowledging_single_items_makes_room_too),
 		cmocka_unit_test(second_socket_of_a_device_displaces_the_first),

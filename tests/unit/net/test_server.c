@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include "restante/metrics.h"
+
 #define BIG	 (3 * 1024 * 1024)
 #define BODY_MAX 100000
 #define HOST	 "Host: test.example\r\n"
@@ -32,6 +34,13 @@ static void say_source(struct request *request)
 {
 	atomic_fetch_add(&calls, 1);
 	request_reply_with(request, 200, "text/plain", bytes_of_text(request->source), NULL, 0);
+}
+
+static void say_local(struct request *request)
+{
+	atomic_fetch_add(&calls, 1);
+	request_reply_with(request, 200, "text/plain",
+			   bytes_of_text(request->local ? "local" : "remote"), NULL, 0);
 }
 
 static void say_caller(struct request *request)
@@ -117,6 +126,22 @@ static enum err authorize(struct request *request)
 	return ERR_OK;
 }
 
+/* All that the head says is there, and nothing else. */
+static enum err precheck(struct request *request)
+{
+	assert_int_equal(0, request->body.len);
+	assert_true(bytes_equal(request->path, bytes_of_text("/signed")));
+	assert_true(bytes_equal(request->content_type, bytes_of_text("application/json")));
+	assert_string_equal("127.0.0.1", request->source);
+	if (bytes_equal(request->destination, bytes_of_text("other.example")))
+		return ERR_SIG_DESTINATION;
+	if (bytes_equal(request->destination, bytes_of_text("busy.example"))) {
+		request->retry_after_ms = 2500;
+		return ERR_RATE_LIMITED;
+	}
+	return ERR_OK;
+}
+
 static void tick(void *context, int64_t now_ms)
 {
 	assert_ptr_equal(&running, context);
@@ -131,6 +156,7 @@ static const struct route routes[] = {
 	{METHOD_POST, "/nothing", ROUTE_PUBLIC, 0, echo},
 	{METHOD_GET, "/things/{}", ROUTE_PUBLIC, 0, say_param},
 	{METHOD_GET, "/source", ROUTE_PUBLIC, 0, say_source},
+	{METHOD_GET, "/local", ROUTE_PUBLIC, 0, say_local},
 	{METHOD_GET, "/big", ROUTE_PUBLIC, 0, say_much},
 	{METHOD_GET, "/fail", ROUTE_PUBLIC, 0, fail_by_query},
 	{METHOD_GET, "/later", ROUTE_PUBLIC, 0, answer_later},
@@ -157,11 +183,14 @@ static int start(void **state)
 				.cors_origins = origins,
 				.trust_forwarded_for = true,
 				.max_connections = 8,
+				.max_per_source = 2, /* not with the above */
+				.buffer_budget = 2 * BODY_MAX + 1000,
 				.socket_frame_max = 1000,
 				.request_timeout_ms = 400,
 				.socket_idle_ms = 400,
 				.routes = routes,
 				.authorize = authorize,
+				.precheck = precheck,
 				.tick = tick,
 				.context = &running,
 			},
@@ -509,6 +538,95 @@ static void asks_for_authorization_before_the_body(void **state)
 		      "Authorization: Bearer good\r\nContent-Length: 2\r\n\r\n{}");
 }
 
+static void assert_signed_refused(int status, const char *code, const char *destination,
+				  const char *header)
+{
+	int fd = client_connect(&running);
+	char head[256];
+	struct reply reply;
+
+	snprintf(head, sizeof head,
+		 "POST /signed HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
+		 "Restante-Destination: %s\r\nContent-Length: 5000\r\n\r\n",
+		 destination);
+	client_say(fd, head);
+	reply = client_reply(fd);
+	assert_int_equal(status, reply.status);
+	assert_error_body(&reply, code);
+	assert_true(reply_has(&reply, "connection: close"));
+	assert_true(header == NULL || reply_has(&reply, header));
+	reply_free(&reply);
+	assert_closed(fd);
+	assert_int_equal(0, atomic_load(&calls));
+}
+
+static void looks_at_signed_requests_before_their_body(void **state)
+{
+	(void)state;
+	assert_signed_refused(401, "SIGNATURE_DESTINATION", "other.example", NULL);
+	assert_signed_refused(429, "RATE_LIMITED", "busy.example", "retry-after: 3");
+	assert_answer(200, "{}",
+		      "POST /signed HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
+		      "Restante-Destination: b.example\r\nContent-Length: 2\r\n\r\n{}");
+}
+
+static int begin_body(size_t len)
+{
+	int fd = client_connect(&running);
+	char head[256];
+
+	snprintf(head, sizeof head,
+		 "POST /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
+		 "Expect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
+		 len);
+	client_say(fd, head);
+	return fd;
+}
+
+static void assert_goes_on(int fd)
+{
+	char line[25];
+
+	client_recv_all(fd, line, sizeof line);
+	assert_memory_equal("HTTP/1.1 100 Continue\r\n\r\n", line, sizeof line);
+}
+
+static void bounds_the_bytes_of_all_bodies(void **state)
+{
+	int first = begin_body(BODY_MAX);
+	int second = begin_body(BODY_MAX);
+	int third;
+	struct reply reply;
+
+	(void)state;
+	assert_goes_on(first);
+	assert_goes_on(second);
+	third = begin_body(1001);
+	reply = client_reply(third);
+	assert_int_equal(503, reply.status);
+	assert_error_body(&reply, "BUSY");
+	assert_true(reply_has(&reply, "retry-after: 1"));
+	assert_true(reply_has(&reply, "connection: close"));
+	reply_free(&reply);
+	assert_closed(third);
+	third = begin_body(1000);
+	assert_goes_on(third);
+	close(third);
+
+	/* What is answered, and what is given up, is no longer counted. */
+	client_send(first, big, BODY_MAX);
+	reply = client_reply(first);
+	assert_int_equal(200, reply.status);
+	reply_free(&reply);
+	assert_goes_on(third = begin_body(BODY_MAX));
+	close(second);
+	usleep(50 * 1000);
+	assert_goes_on(second = begin_body(BODY_MAX));
+	close(first);
+	close(second);
+	close(third);
+}
+
 static void answers_expectations(void **state)
 {
 	char go[25];
@@ -702,6 +820,65 @@ static void bounds_connections(void **state)
 	assert_answer(200, "", HIDDEN);
 }
 
+/* From 127.0.0.<last>. */
+static int connect_from(unsigned last)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET,
+				   .sin_addr = {htonl(INADDR_LOOPBACK - 1 + last)}};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_addr = {htonl(INADDR_LOOPBACK)},
+				 .sin_port = htons((uint16_t)server_port(running.server))};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(0, bind(fd, (struct sockaddr *)&from, sizeof from));
+	assert_int_equal(0, connect(fd, (struct sockaddr *)&to, sizeof to));
+	return fd;
+}
+
+static void assert_served(int fd, const char *body)
+{
+	struct reply reply;
+
+	client_say(fd, "GET /source HTTP/1.1\r\n" HOST "\r\n");
+	reply = client_reply(fd);
+	assert_int_equal(200, reply.status);
+	assert_string_equal(body, reply.body);
+	reply_free(&reply);
+}
+
+static void bounds_connections_of_one_source(void **state)
+{
+	int fds[3];
+	int64_t refused;
+
+	(void)state;
+	harness_stop(&running);
+	running.config.trust_forwarded_for = false;
+	harness_start(&running);
+	for (int i = 0; i < 2; i++)
+		assert_served(fds[i] = connect_from(1), "127.0.0.1");
+	refused = metric_get(METRIC_http_refused_total);
+	assert_closed(connect_from(1));
+	assert_int_equal(refused + 1, metric_get(METRIC_http_refused_total));
+	assert_served(fds[2] = connect_from(2), "127.0.0.2");
+	close(fds[0]);
+	usleep(50 * 1000);
+	assert_served(fds[0] = connect_from(1), "127.0.0.1");
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void knows_who_is_local(void **state)
+{
+	(void)state;
+	assert_answer(200, "local", "GET /local HTTP/1.1\r\n" HOST "\r\n");
+	assert_answer(200, "remote",
+		      "GET /local HTTP/1.1\r\n" HOST "X-Forwarded-For: 192.0.2.2\r\n\r\n");
+	assert_answer(200, "remote",
+		      "GET /local HTTP/1.1\r\n" HOST "X-Forwarded-For: 127.0.0.1\r\n\r\n");
+	assert_answer(200, "remote", "GET /local HTTP/1.1\r\n" HOST "X-Forwarded-For:\r\n\r\n");
+}
+
 static void believes_the_proxy_before_it(void **state)
 {
 	(void)state;
@@ -808,6 +985,8 @@ int main(void)
 		SERVED(knows_paths_and_methods),
 		SERVED(writes_errors),
 		SERVED(asks_for_authorization_before_the_body),
+		SERVED(looks_at_signed_requests_before_their_body),
+		SERVED(bounds_the_bytes_of_all_bodies),
 		SERVED(answers_expectations),
 		SERVED(answers_other_origins),
 		SERVED(sends_much_to_a_slow_reader),
@@ -816,6 +995,8 @@ int main(void)
 		SERVED(drips_do_not_help),
 		SERVED(survives_clients_that_leave),
 		SERVED(bounds_connections),
+		SERVED(bounds_connections_of_one_source),
+		SERVED(knows_who_is_local),
 		SERVED(believes_the_proxy_before_it),
 		cmocka_unit_test_setup(finishes_requests_when_stopped, start),
 		cmocka_unit_test(stops_with_requests_still_out),

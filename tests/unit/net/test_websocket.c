@@ -5,6 +5,8 @@
 #include "harness.h"
 
 #define FRAME_MAX_BYTES 100000
+#define FIRST_MAX_BYTES 1000
+#define BUDGET		150000
 #define HANDSHAKE                                                                              \
 	"GET /ws?token=good HTTP/1.1\r\nHost: test.example\r\nUpgrade: websocket\r\n"          \
 	"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"                     \
@@ -31,6 +33,12 @@ static enum err open_socket(struct socket *socket, struct request *request, void
 	assert_string_equal("127.0.0.1", socket_source(socket));
 	if (!request_query(request, "token", &token, &malformed))
 		return ERR_UNAUTHORIZED;
+	if (bytes_equal(token, bytes_of_text("often"))) {
+		request->retry_after_ms = 1500;
+		return ERR_RATE_LIMITED;
+	}
+	if (!bytes_equal(token, bytes_of_text("stranger")))
+		socket_trust(socket);
 	if (bytes_equal(token, bytes_of_text("hello")))
 		socket_send(socket, bytes_of_text("hello"));
 	*context_out = arena_text(socket_arena(socket), token);
@@ -89,6 +97,12 @@ static void frame(struct socket *socket, void *context, struct bytes text)
 	} else if (is(text, "drown")) {
 		for (int i = 0; i < 10; i++)
 			socket_send(socket, bytes_of(flood, sizeof flood));
+	} else if (is(text, "trust")) {
+		socket_trust(socket);
+		socket_send(socket, text);
+	} else if (is(text, "hold")) {
+		server_hold(running.server, BUDGET);
+		socket_send(socket, text);
 	} else if (is(text, "pause")) {
 		pause_a_little(socket);
 	} else {
@@ -126,6 +140,8 @@ static int start(void **state)
 			{
 				.host = "127.0.0.1",
 				.max_connections = 100,
+				.buffer_budget = BUDGET,
+				.socket_first_frame_max = FIRST_MAX_BYTES,
 				.socket_frame_max = FRAME_MAX_BYTES,
 				.request_timeout_ms = 1000,
 				.socket_idle_ms = 300,
@@ -381,6 +397,77 @@ static void closes_on_wrong_frames(void **state)
 	assert_int_equal(0, atomic_load(&frames));
 }
 
+static void limits_frames_of_strangers(void **state)
+{
+	static char text[FIRST_MAX_BYTES + 2];
+	static const char handshake[] =
+		"GET /ws?token=stranger HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	int stranger = upgrade_with(handshake);
+	int known = upgrade_with(handshake);
+
+	(void)state;
+	memset(text, 'x', sizeof text - 1);
+	put_text(stranger, text);
+	assert_close_frame(stranger, 1009, "");
+	assert_closed(stranger);
+	put_text(known, text + 1);
+	assert_frame(known, FIN | TEXT, text + 1);
+	put_text(known, "trust");
+	put_text(known, text);
+	assert_frame(known, FIN | TEXT, "trust");
+	assert_frame(known, FIN | TEXT, text);
+	close(known);
+}
+
+static void bounds_the_bytes_of_all_messages(void **state)
+{
+	static char text[80001];
+	int first = upgrade();
+	int second = upgrade();
+	int third = upgrade();
+
+	(void)state;
+	memset(text, 'x', sizeof text - 1);
+	/* Most of it is there, the end is not; the answer says that it has been read. */
+	put_frame(first, TEXT, text, sizeof text - 1);
+	put_frame(first, FIN | PING, "", 0);
+	assert_frame(first, FIN | PONG, "");
+	put_frame(second, TEXT, text, sizeof text - 1);
+	put_text(second, "ignored");
+	assert_close_frame(second, 1013, "busy");
+	assert_closed(second);
+	put_frame(first, FIN | CONTINUATION, "", 0);
+	assert_frame(first, FIN | TEXT, text);
+	put_text(third, text);
+	assert_frame(third, FIN | TEXT, text);
+
+	/* So do those that are worked on. */
+	put_text(first, "hold");
+	assert_frame(first, FIN | TEXT, "hold");
+	put_text(third, "x");
+	assert_close_frame(third, 1013, "busy");
+	assert_closed(third);
+	close(first);
+}
+
+static void refused_clients_hear_when_to_come_back(void **state)
+{
+	int fd = client_connect(&running);
+	struct reply reply;
+
+	(void)state;
+	client_say(fd, "GET /ws?token=often HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+		       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	reply = client_reply(fd);
+	assert_int_equal(429, reply.status);
+	assert_true(reply_has(&reply, "retry-after: 2"));
+	reply_free(&reply);
+	close(fd);
+}
+
 static void says_what_is_queued_before_it_closes(void **state)
 {
 	int fd = upgrade();
@@ -489,6 +576,9 @@ int main(void)
 		SERVED(greets_after_the_handshake),
 		SERVED(refuses_handshakes),
 		SERVED(closes_on_wrong_frames),
+		SERVED(limits_frames_of_strangers),
+		SERVED(bounds_the_bytes_of_all_messages),
+		SERVED(refused_clients_hear_when_to_come_back),
 		SERVED(says_what_is_queued_before_it_closes),
 		SERVED(pings_the_idle_and_drops_the_dead),
 		SERVED(floods),

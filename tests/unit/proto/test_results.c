@@ -34,6 +34,8 @@ static const char *const lies[] = {
 	RESULTS("{\"seq\":6,\"code\":\"over_quota\",\"devices\":[1,1]}"),
 	RESULTS("{\"seq\":6,\"code\":\"over_quota\",\"devices\":[\"1\"]}"),
 	RESULTS("{\"seq\":6,\"code\":\"stale_list\"}"),
+	RESULTS("{\"seq\":6,\"code\":\"stale_list\",\"devices\":[]}"),
+	RESULTS("{\"seq\":6,\"code\":\"stale_list\",\"list_version\":1,\"devices\":{}}"),
 	RESULTS("{\"seq\":6,\"code\":\"stale_list\",\"list_version\":1,\"devices\":[1]}"),
 	RESULTS("{\"seq\":6,\"code\":\"stale_list\",\"list_version\":1,\"devices\":[{"
 		"\"device_id\":1,\"registration_id\":1,\"scheme\":\"ed25519\","
@@ -99,6 +101,32 @@ static void details_are_written_anew(void **state)
 			 ERR_PEER_INVALID);
 }
 
+static void a_stale_list_may_leave_its_devices_out(void **state)
+{
+	struct fed_results results;
+	struct device_list list;
+	struct address address;
+
+	address_make("bob", "b.example", &address);
+	assert_int_equal(results_decode(*state,
+					text(RESULTS("{\"seq\":5,\"code\":\"stale_list\","
+						     "\"list_version\":7},"
+						     "{\"seq\":6,\"code\":\"stale_list\","
+						     "\"list_version\":7,\"devices\":[]}")),
+					5, 9, &results),
+			 ERR_OK);
+	check_json(results.results[0].detail, "\"list_version\":7");
+	assert_int_equal(stale_list_decode(*state, results.results[0].detail, &address, &list),
+			 ERR_OK);
+	assert_int_equal(list.list_version, 7);
+	assert_null(list.devices);
+	/* Which is another thing than a list without devices. */
+	check_json(results.results[1].detail, "\"list_version\":7,\"devices\":[]");
+	assert_int_equal(stale_list_decode(*state, results.results[1].detail, &address, &list),
+			 ERR_OK);
+	assert_non_null(list.devices);
+}
+
 static void ephemeral_items_have_no_results(void **state)
 {
 	struct fed_results results;
@@ -152,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(lies_are_refused),
 		TEST(details_are_written_anew),
+		TEST(a_stale_list_may_leave_its_devices_out),
 		TEST(ephemeral_items_have_no_results),
 		TEST(results_have_the_form_of_the_protocol),
 		TEST(codes_of_errors_are_recognized),

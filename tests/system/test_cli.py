@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Commands beside a node: what they print, and that they leave alone what is not theirs."""
+
+import base64
+import json
+import re
+import sqlite3
+import time
+
+import pytest
+
+from lab import ROOT, wait_until
+from scenario import OPTIONS, join, letter, post
+from test_operator import files_of, of, restante
+
+
+@pytest.fixture
+def node(lab):
+    """Set up, not started."""
+    return lab.add_node("a.test", **OPTIONS)
+
+
+def document_of(node):
+    """Key ids of the live keys, of all keys and of the signatures, as published."""
+    wrapper = json.loads(node.get("/.well-known/restante")[1])
+    keys = json.loads(base64.b64decode(wrapper["document"]))["keys"]
+    now = time.time() * 1000
+    return ([key["kid"] for key in keys if key["not_after"] > now], [key["kid"] for key in keys],
+            sorted(wrapper["signatures"]))
+
+
+@pytest.mark.parametrize("url, target", [
+    ("", "443 a.test."),
+    ("https://a.test", "443 a.test."),
+    ("https://relay.a.test:8448", "8448 relay.a.test."),
+])
+def test_dns_prints_where_others_reach_the_node(node, url, target):
+    """Not where it listens: there may be a proxy in front."""
+    node.set({"federation.url": url})
+    status, text = of(node, "dns")
+    assert status == 0
+    assert text.splitlines()[0] == f"_restante._tcp.a.test. IN SRV 0 0 {target}"
+
+
+def test_dns_refuses_an_address_for_a_name(node):
+    node.set({"federation.url": "https://192.0.2.1"})
+    status, text = of(node, "dns")
+    assert status == 1 and "federation.url" in text and "SRV" not in text
+
+
+def test_check_and_dns_make_no_secret(node):
+    (node.folder / "data/keys/token.secret").unlink()
+    before = files_of(node.folder)
+    status, text = of(node, "check")
+    assert status == 1
+    assert re.search(r"^secrets +WRONG: .*restante serve makes a new one$", text, re.MULTILINE)
+    assert "token.secret" in text
+    assert of(node, "dns")[0] == 0
+    assert files_of(node.folder) == before
+
+
+def test_serve_makes_a_missing_secret(lab, node):
+    secret = node.folder / "data/keys/token.secret"
+    secret.unlink()
+    lab.start()
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert of(node, "check")[0] == 0
+
+
+def test_invite_makes_no_database(lab, node):
+    before = files_of(node.folder)
+    status, text = of(node, "invite")
+    assert status == 1 and "restante.db" in text and "no database yet" in text
+    assert files_of(node.folder) == before
+    lab.start()
+    assert of(node, "invite")[0] == 0
+
+
+def test_init_promises_nothing_of_the_root_key_that_no_command_does(tmp_path):
+    text = restante("init", "--domain", "a.example", "--dir", tmp_path / "n")[1]
+    assert "root key" in text and "at once" not in text and "not there yet" in text
+
+
+def new_key(node, kid):
+    return restante("key", "new", "--kid", kid, "--config", node.config, node=node)
+
+
+def test_key_new_takes_no_id_twice(node):
+    assert restante("key")[0] == restante("key", "old")[0] == 2
+    assert restante("key", "new", "--config", node.config, node=node)[0] == 2
+    before = files_of(node.folder)
+    for kid in "k1", "root", "K2", "../k2":
+        status, text = new_key(node, kid)
+        assert status == 1 and "reason=" in text, text
+    assert files_of(node.folder) == before
+
+
+def test_a_key_is_replaced_while_messages_go_on(lab, signal):
+    """docs/operating.md: published first, then used, when the old one is gone."""
+    a, b = lab.add_node("a.test", **OPTIONS), lab.add_node("b.test", **OPTIONS)
+    lab.start()
+    alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
+    bob.client.accept(alice.client.address)
+
+    def deliver(text):
+        before = len(bob.client.mailbox()["items"])
+        post(alice, letter(alice, bob.address, text))
+        wait_until(lambda: len(bob.client.mailbox()["items"]) == before + 1, text, 20)
+
+    deliver("by k1")
+    assert new_key(a, "k10")[0] == 0
+    assert "k1, k10; the first one signs" in of(a, "check")[1]
+    a.publish()
+    assert len(lab.names.texts["a.test"]) == 2
+    lab.names.apply()
+    a.restart()
+    assert document_of(a) == (["k1", "k10"], ["k1", "k10"], ["k1", "k10"])
+    b.restart()  # so that it looks at the new document, as it would within a day
+    deliver("still by k1")
+
+    (a.folder / "data/keys/k1.key").unlink()
+    a.publish()
+    lab.names.apply()
+    a.restart()
+    assert document_of(a) == (["k10"], ["k10", "k1"], ["k10"])
+    deliver("by k10")
+    assert a.metric("restante_key_conflicts_total") == b.metric("restante_key_conflicts_total") == 0
+    assert new_key(a, "k1")[0] == 1
+
+
+# What docs/operating.md says
+
+OPERATING = (ROOT / "docs/operating.md").read_text()
+
+
+def statement_of_the_page(begin):
+    return re.search(rf'sqlite3 \S+ "({begin} [^"]*)"', OPERATING)[1]
+
+
+def execute(node, statement):
+    with sqlite3.connect(node.folder / "data/restante.db") as database:
+        database.execute(statement)
+    database.close()
+
+
+def test_every_event_is_explained():
+    events = re.findall(r"^EVENT\((\w+)\)", (ROOT / "include/restante/log.def").read_text(),
+                        re.MULTILINE)
+    section = OPERATING.split("\n## Log\n")[1].split("\n## ")[0]
+    assert [event for event in events if f"`{event}`" not in section] == []
+
+
+def test_no_one_time_key_is_left_after_the_statement_for_restores(lab, node, signal):
+    lab.start()
+    alice, bob = join(signal, node, "alice"), join(signal, node, "bob")
+    node.stop()
+    execute(node, statement_of_the_page("UPDATE"))
+    node.start()
+    bundle = alice.client.claim(bob.address)["devices"][0]
+    assert bundle["one_time_prekey"] is None
+    with bob.client.socket() as ws:
+        assert ws.wait_for("prekeys_low")["one_time_prekeys"] == 0
+
+
+def test_forgetting_a_node_ends_its_key_conflict(lab, signal):
+    a, b = lab.add_node("a.test", **OPTIONS), lab.add_node("b.test", **OPTIONS)
+    lab.start()
+    alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
+    message = letter(alice, bob.address, "held, then delivered")
+    for node in a, b:
+        node.stop()
+    (b.folder / "data/document.json").unlink()
+    (b.folder / "data/keys/k1.key").unlink()
+    (b.folder / "data/keys/root.pub").unlink()
+    (b.folder / "root.key").unlink()
+    other = lab.folder / "other"
+    assert restante("init", "--domain", "b.test", "--dir", other)[0] == 0
+    for name in "k1.key", "root.pub":
+        (other / "data/keys" / name).rename(b.folder / "data/keys" / name)
+    b.publish()
+    lab.names.apply()
+    b.start()
+    a.start()
+    post(alice, message)
+    wait_until(lambda: a.metric("restante_key_conflicts_total") == 1, "the conflict")
+    assert bob.client.mailbox()["items"] == []
+    a.stop()
+    execute(a, statement_of_the_page("DELETE").replace("b.example", "b.test"))
+    a.start()
+    wait_until(lambda: len(bob.client.mailbox()["items"]) == 1, "the message", 30)
