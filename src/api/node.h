@@ -69,7 +69,7 @@ enum err document_renew(struct node *node, int64_t now_ms) MUST_CHECK;
 /* routes.c */
 extern const struct route api_routes[];
 enum err api_authorize(struct request *request);
-/* A permit for a call, or a frame: 0, or how many milliseconds to wait. */
+/* A permit for a call: 0, or how many milliseconds to wait. */
 int64_t api_call_permit(struct node *node, const struct caller *caller) MUST_CHECK;
 /* A bearer token: ERR_OK and the caller. Used by sockets, too. */
 enum err api_token_check(struct node *node, struct bytes token,

@@ -61,7 +61,7 @@ enum err api_token_check(struct node *node, struct bytes token, struct caller *c
 			    clock_now_ms(), caller_out);
 }
 
-/* One permit for a call, or for a frame of a socket. */
+/* One permit for a call. */
 int64_t api_call_permit(struct node *node, const struct caller *caller)
 {
 	return limit_take(node, LIMIT_CALLS,

@@ -452,9 +452,20 @@ static void frame_handle(struct client *client, struct arena *arena, const struc
 	}
 }
 
-static void client_frame(struct socket *socket, void *context, struct bytes text)
+/* Whatever is in a frame, reading it costs. */
+static bool frame_is_too_many(struct client *client)
 {
-	struct client *client = context;
+	int64_t generation;
+
+	if (client->session == NULL)
+		return false;
+	generation = session_caller(client->session)->generation;
+	return limit_take(client->node, LIMIT_FRAMES,
+			  bytes_of(&generation, sizeof(generation))) > 0;
+}
+
+static void client_decode(struct client *client, struct socket *socket, struct bytes text)
+{
 	struct arena *arena = arena_create();
 	struct problem problem = {0};
 	struct frame frame;
@@ -471,6 +482,16 @@ static void client_frame(struct socket *socket, void *context, struct bytes text
 	} else {
 		frame_handle(client, arena, &frame, text.len);
 	}
+}
+
+static void client_frame(struct socket *socket, void *context, struct bytes text)
+{
+	struct client *client = context;
+
+	if (frame_is_too_many(client))
+		socket_close(socket, CLOSE_LIMITED, "too many frames");
+	else
+		client_decode(client, socket, text);
 }
 
 static enum err client_open(struct socket *socket, struct request *request, void **context_out)
