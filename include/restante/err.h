@@ -13,7 +13,7 @@
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum err {
-#define ERR(name, class, status, code) ERR_##name,
+#define ERR(name, class, status, code, message) ERR_##name,
 #include "restante/err.def"
 #undef ERR
 	ERR_COUNT
@@ -22,7 +22,8 @@ enum err {
 enum err_class { CLASS_OK, CLASS_TEMP, CLASS_PERM };
 
 enum err_class err_class(enum err err);
-int err_status(enum err err);	    /* HTTP status */
-const char *err_code(enum err err); /* code on the wire, static */
+int err_status(enum err err);	       /* HTTP status */
+const char *err_code(enum err err);    /* code on the wire, static */
+const char *err_message(enum err err); /* for people, static */
 
 #endif

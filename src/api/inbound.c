@@ -74,10 +74,10 @@ static void inbound_refuse_with(struct request *request, enum err err, struct by
 
 	inbound_count(request, err);
 	text_init(&body, request->arena, 256);
-	text_printf(&body,
-		    "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":\"refused\","
-		    "\"details\":",
-		    err_code(err));
+	text_printf(
+		&body,
+		"{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"details\":",
+		err_code(err), err_message(err));
 	text_add(&body, details);
 	text_puts(&body, "}}");
 	inbound_reply(request, err_status(err), text_bytes(&body));

@@ -10,10 +10,12 @@ struct err_row {
 	enum err_class class;
 	int status;
 	const char *code;
+	const char *message;
 };
 
 static const struct err_row rows[ERR_COUNT] = {
-#define ERR(name, class, status, code) [ERR_##name] = {CLASS_##class, status, code},
+#define ERR(name, class, status, code, message)                                                \
+	[ERR_##name] = {CLASS_##class, status, code, message},
 #include "restante/err.def"
 #undef ERR
 };
@@ -37,4 +39,9 @@ int err_status(enum err err)
 const char *err_code(enum err err)
 {
 	return err_row(err)->code;
+}
+
+const char *err_message(enum err err)
+{
+	return err_row(err)->message;
 }

@@ -79,95 +79,6 @@ static const char *reason_phrase(int status)
 }
 
 /* Shown to people when the handler has nothing better to say. */
-static const char *usual_message(enum err err)
-{
-	switch (err) {
-	case ERR_VALIDATION:
-		return "The request is malformed.";
-	case ERR_UNAUTHORIZED:
-		return "A valid access token is needed.";
-	case ERR_TOKEN_EXPIRED:
-		return "The access token has expired.";
-	case ERR_LOGIN_FAILED:
-		return "The name, password or signature is wrong.";
-	case ERR_FORBIDDEN:
-		return "This is not allowed.";
-	case ERR_REGISTRATION_CLOSED:
-		return "This node takes no new accounts.";
-	case ERR_INVITE_INVALID:
-		return "The invitation is not valid.";
-	case ERR_LINK_TOKEN_INVALID:
-		return "The link token is not valid.";
-	case ERR_FEDERATION_DENIED:
-		return "This node does not federate with that domain.";
-	case ERR_KEY_CONFLICT:
-		return "The server keys of that domain have changed in a way that is not "
-		       "trusted.";
-	case ERR_NOT_FOUND:
-		return "There is nothing here.";
-	case ERR_UNAVAILABLE:
-		return "There is no such account, or it does not take this.";
-	case ERR_METHOD_NOT_ALLOWED:
-		return "This path does not know that method.";
-	case ERR_REQUEST_TIMEOUT:
-		return "The request took too long to arrive.";
-	case ERR_USERNAME_TAKEN:
-		return "This name is taken.";
-	case ERR_DEVICE_LIMIT:
-		return "The account has as many devices as it may have.";
-	case ERR_LAST_DEVICE:
-		return "The account has no other device, and no password.";
-	case ERR_DEVICES_MISMATCH:
-		return "The envelopes do not match the devices of the recipient.";
-	case ERR_STREAM_RESET:
-		return "The transaction is not the next one of its stream.";
-	case ERR_STALE_DEVICES:
-		return "A device of the recipient has been replaced.";
-	case ERR_LENGTH_REQUIRED:
-		return "A Content-Length is needed.";
-	case ERR_TOO_LARGE:
-		return "The request is too large.";
-	case ERR_MEDIA_TYPE:
-		return "The body must be " JSON_TYPE ".";
-	case ERR_BAD_SIGNATURE:
-		return "A signature is wrong.";
-	case ERR_RATE_LIMITED:
-		return "Too many requests.";
-	case ERR_HEADERS_TOO_LARGE:
-		return "The head of the request is too large.";
-	case ERR_PEER_UNREACHABLE:
-		return "The other node cannot be reached.";
-	case ERR_PEER_INVALID:
-		return "The other node gave an invalid answer.";
-	case ERR_PEER_TIMEOUT:
-		return "The other node did not answer in time.";
-	case ERR_BUSY:
-		return "The node is busy.";
-	case ERR_STORE:
-		return "The store is not available.";
-	case ERR_OVER_QUOTA:
-		return "There is no room left.";
-	case ERR_SIG_MISSING:
-		return "The request is not signed.";
-	case ERR_SIG_FORMAT:
-		return "The signature does not follow the profile.";
-	case ERR_SIG_DESTINATION:
-		return "The request was signed for another node.";
-	case ERR_SIG_CLOCK:
-		return "The signature is too old or from the future.";
-	case ERR_SIG_REPLAY:
-		return "The signature has been used before.";
-	case ERR_SIG_KEY_UNKNOWN:
-		return "The key of the signature is not known.";
-	case ERR_SIG_INVALID:
-		return "The signature is wrong.";
-	case ERR_SIG_DIGEST:
-		return "The body does not match its digest.";
-	default:
-		return "Something went wrong.";
-	}
-}
-
 static const char *date_now(struct server *server)
 {
 	time_t now = time(NULL);
@@ -329,7 +240,7 @@ static struct bytes error_object(struct arena *arena, enum err err, const char *
 	text_init(&json, arena, 256);
 	text_printf(&json, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":",
 		    err_code(err));
-	text_json_string(&json, bytes_of_text(message != NULL ? message : usual_message(err)));
+	text_json_string(&json, bytes_of_text(message != NULL ? message : err_message(err)));
 	text_puts(&json, ",\"details\":");
 	text_add(&json, details.len > 0 ? details : bytes_of_text("{}"));
 	text_puts(&json, "}}");

@@ -183,10 +183,10 @@ class Receiver:
         envelopes = self._envelopes(item)
         if envelopes is None:
             return "too_large", {}
-        if user is None or not user.welcomes(item["from"]):
-            return "unavailable", {}
         if key in self._taken:
             return "duplicate", {}
+        if user is None or not user.welcomes(item["from"]):
+            return "unavailable", {}
         if not self._fits(user, envelopes):
             found = user.device_list()
             return "stale_list", {"list_version": found["list_version"],
@@ -196,13 +196,13 @@ class Receiver:
         return "ok", {}
 
     def _take_ephemeral(self, origin, item):
-        """To whoever is there; nobody is told."""
+        """To whoever is there, from those they have accepted; nobody is told."""
         try:
             _, user = self._read_message(origin, item, numbered=False)
             envelopes = self._envelopes(item)
         except (Refusal, KeyError, TypeError):
             return
-        if user and envelopes and user.welcomes(item["from"]) and self._fits(user, envelopes):
+        if user and envelopes and item["from"] in user.accepted and self._fits(user, envelopes):
             self._put(user, item, envelopes, ephemeral=True)
 
     @staticmethod
@@ -275,6 +275,9 @@ class Outbox:
     def step(self):
         """One transaction and its verdict."""
         count, body = self.in_flight = self.in_flight or self._next()
+        if count == 0:
+            self._give_up("too_large")
+            return None, None
         status, answer = self._peer.call(self._destination, TRANSACTIONS, body)
         if status == 200:
             self._taken(count, answer)
@@ -286,7 +289,7 @@ class Outbox:
             if count > 1:
                 self._batch = count // 2
             else:
-                self._end(self.items.pop(0), {"code": "bad" if status == 400 else "too_large"})
+                self._give_up("bad" if status == 400 else "too_large")
         else:
             raise TryLater(f"{self._destination} answered {status}")
         return status, answer
@@ -294,12 +297,20 @@ class Outbox:
     def _next(self):
         limits = {**LIMITS, **self._peer.find(self._destination).document.content.get("limits", {})}
         count = min(len(self.items), self._batch or limits["transaction_items"])
-        while True:
+        while count > 0:
             body = dump_json({"stream": self.stream, "seq": self.acked + 1,
                               "items": self.items[:count]})
-            if len(body) <= limits["transaction_bytes"] or count == 1:
+            if len(body) <= limits["transaction_bytes"]:
                 return count, body
             count //= 2
+        return 0, b""  # not even one: the other side would refuse it unread
+
+    def _give_up(self, code):
+        """Ends the first item. Its number stays empty, so that a new stream follows."""
+        batch = self._batch
+        self._begin_stream()
+        self._batch = batch
+        self._end(self.items.pop(0), {"code": code})
 
     def _taken(self, count, answer):
         results = {result["seq"]: result for result in answer["results"]}

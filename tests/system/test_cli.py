@@ -139,7 +139,7 @@ def statement_of_the_page(begin):
 
 def execute(node, statement):
     with sqlite3.connect(node.folder / "data/restante.db") as database:
-        database.execute(statement)
+        database.executescript(statement)
     database.close()
 
 

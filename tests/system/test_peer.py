@@ -90,11 +90,11 @@ def test_messages_and_receipts_both_ways(peer, alice, pat):
 
 
 def test_one_time_keys_are_handed_out_once_in_both_directions(peer, alice, pat):
-    def ids(bundles):
-        return [bundles["devices"][0]["one_time_prekey"] for _ in range(1)]
+    def key(bundles):
+        return bundles["devices"][0]["one_time_prekey"]
 
-    node_keys = [ids(peer.claim(pat.address, alice.address))[0] for _ in range(6)]
-    peer_keys = [ids(alice.client.claim(pat.address))[0] for _ in range(6)]
+    node_keys = [key(peer.claim(pat.address, alice.address)) for _ in range(6)]
+    peer_keys = [key(alice.client.claim(pat.address)) for _ in range(6)]
     for keys in node_keys, peer_keys:  # five each had been uploaded
         assert keys[5] is None
         assert len({key["id"] for key in keys[:5]}) == 5
@@ -150,6 +150,11 @@ def test_ephemeral_both_ways(peer, alice, pat):
         assert envelope["ephemeral"] and "seq" not in envelope
         assert alice.keys.open(envelope) == b"now"
     assert alice.items() == []
+    handled = []
+    peer.interfere(lambda request, honest: (honest(), handled.append(request))[0])
+    alice.send(pat.address, b"from a stranger", ephemeral=True)
+    wait_until(lambda: handled, "the ephemeral message of a stranger")
+    pat.user.accepted.add(alice.address)
     alice.send(pat.address, b"there", ephemeral=True)
     wait_until(lambda: pat.mailbox, "an ephemeral message")
     assert pat.mailbox[0]["ephemeral"] and pat.texts() == [b"there"]
@@ -334,13 +339,9 @@ def signed(peer, request, status, answer, **about):
 def by_another_key(peer, request):
     own, peer.keys[0].secret = peer.keys[0].secret, SigningKey.generate()
     try:
-        return peer.signed_reply(peer_asked(peer, request), 200, RAW)
+        return signed(peer, request, 200, RAW)
     finally:
         peer.keys[0].secret = own
-
-
-def peer_asked(peer, request):
-    return peer.check_request(request)[1]
 
 
 def with_header(reply, **headers):
@@ -404,7 +405,7 @@ NO_VERDICTS = {
         p, r, 200, {"acked": 1, "results": [{"seq": 1, "code": "ok"}]}),
     "unknown code": lambda p, r: signed(
         p, r, 200, {"acked": 1, "results": [{"seq": 1, "code": "expired"}]}),
-    "stale_list without a list": lambda p, r: signed(
+    "stale_list without a version": lambda p, r: signed(
         p, r, 200, {"acked": 1, "results": [{"seq": 1, "code": "stale_list"}]}),
     "over_quota without devices": lambda p, r: signed(
         p, r, 200, {"acked": 1, "results": [{"seq": 1, "code": "over_quota"}]}),
@@ -531,7 +532,7 @@ def test_peer_keeps_what_the_node_has_not_answered(peer, node, alice, pat):
 
 
 def test_node_obeys_the_limits_of_the_peers_document(peer, alice, pat):
-    bundles = alice.client.claim(f"{pat.address}")
+    bundles = alice.client.claim(pat.address)
     wait_delivered(alice, alice.send(pat.address, b"warm", bundles))
     with LabPeer(peer.lab, f"small{next(_numbers)}.test") as small:
         peer.lab.names.apply()
@@ -548,3 +549,15 @@ def test_node_obeys_the_limits_of_the_peers_document(peer, alice, pat):
         wait_delivered(alice, ids[-1])
         assert sam.texts() == [b"%d" % i for i in range(8)]
         assert max(len(parse_json(r.body)["items"]) for r in seen) == 3
+
+
+def test_item_that_no_transaction_can_hold_fails_alone(peer, alice, pat):
+    bundles = peer.claim(pat.address, alice.address)
+    large = peer.message(pat.address, 1, alice.address, seal_all(bundles, b"large"))
+    large["envelopes"][0]["content"] = "A" * LIMITS["transaction_bytes"]
+    pat.send(alice.address, b"before", bundles)
+    peer.outbox("a.test").items.append(large)
+    pat.send(alice.address, b"after", bundles)
+    peer.deliver("a.test")
+    assert [(r["id"], r["code"]) for r in pat.user.results] == [(large["id"], "too_large")]
+    assert alice.texts() == [b"before", b"after"]
