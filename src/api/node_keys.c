@@ -125,7 +125,7 @@ enum err node_key_add(const struct config *config, const char *kid)
 
 	if (!kid_is_valid(bytes_of_text(kid)) || strcmp(kid, "root") == 0)
 		return fail(ERR_FORBIDDEN, kid, "not a key id: 1 to 32 of a-z 0-9 _ -");
-	snprintf(name, sizeof(name), "%s.key", kid);
+	snprintf(name, sizeof(name), "%.*s.key", KID_MAX, kid);
 	err = keys_path(folder, config->node_data_dir, "");
 	if (err == ERR_OK)
 		err = keys_path(path, config->node_data_dir, name);
@@ -218,7 +218,7 @@ static enum err load_one(const char *data_dir, const char *kid, struct sign_key 
 	char path[PATH_SIZE], name[KID_MAX + sizeof ".key"];
 	enum err err;
 
-	snprintf(name, sizeof(name), "%s.key", kid);
+	snprintf(name, sizeof(name), "%.*s.key", KID_MAX, kid);
 	err = keys_path(path, data_dir, name);
 	if (err == ERR_OK)
 		err = sign_key_load(path, key_out);
