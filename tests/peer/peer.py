@@ -32,13 +32,14 @@ from nacl.signing import SigningKey
 from discovery import (REPLY_BYTES, WELL_KNOWN, Directory, Resolver, ServerKey, sign_document)
 from wire import (ADDRESS, CLAIM_ID, DAY, MESSAGE_ID, RANDOM, REQUEST_TAG, RESPONSE_TAG, TOKEN,
                   Asked, Refusal, Reply, Request, TryLater, b64, content_digest, domain_of,
-                  dump_json, invalid, list_of, new_message_id, now_ms, number_of, parse_json,
-                  parse_signature, random_text, request_components, response_components, sign,
-                  signature_base, text_of, unb64, verifies)
+                  dump_json, in_time, invalid, list_of, new_message_id, now_ms, number_of,
+                  parse_json, parse_signature, random_text, request_components,
+                  response_components, sign, signature_base, text_of, unb64, verifies)
 
 TRANSACTIONS = "/federation/v1/transactions"
 CLAIM = "/federation/v1/keys/claim"
 DEVICE_LIST = "/federation/v1/devices/list"
+CODES = {"duplicate", "unavailable", "stale_list", "over_quota", "too_large", "bad"}
 LIMITS = {"transaction_items": 1000, "transaction_bytes": 4 << 20, "content_bytes": 96 << 10}
 
 
@@ -315,7 +316,9 @@ class Outbox:
     def _taken(self, count, answer):
         results = {result["seq"]: result for result in answer["results"]}
         first, last = self.acked + 1, self.acked + count
-        if answer["acked"] != last or not all(first <= seq <= last for seq in results):
+        if answer["acked"] != last or len(results) != len(answer["results"]) or \
+                not all(first <= seq <= last for seq in results) or \
+                not all(result["code"] in CODES for result in results.values()):
             raise TryLater(f"{self._destination} answers for what it was not sent")
         for seq, item in enumerate(self.items[:count], first):
             self._end(item, results.get(seq, {"code": "ok"}))
@@ -422,8 +425,7 @@ class Peer:
             raise Refusal(401, "SIGNATURE_FORMAT", str(error)) from error
         if request.headers["restante-destination"] != self.domain:
             raise Refusal(401, "SIGNATURE_DESTINATION")
-        now = now_ms() // 1000
-        if signed.created > now + 300 or signed.expires < now - 300:
+        if not in_time(signed, now_ms() // 1000):
             raise Refusal(401, "SIGNATURE_CLOCK", server_time=now_ms())
         origin = self.find(signed.domain)
         key = origin.keys.get(signed.kid)
@@ -448,11 +450,11 @@ class Peer:
         if content_digest(body) != asked.digest:
             raise Refusal(401, "SIGNATURE_DIGEST")
 
-    def signed_reply(self, asked, status, answer):
+    def signed_reply(self, asked, status, answer, created=None):
         body = dump_json(answer)
         digest = content_digest(body)
         headers = sign(response_components(status, digest, asked), RESPONSE_TAG,
-                       now_ms() // 1000, asked.nonce, self.domain, self.live_keys()[0])
+                       created or now_ms() // 1000, asked.nonce, self.domain, self.live_keys()[0])
         return Reply(status, {"Content-Digest": digest, **headers}, body)
 
     # Sending requests
@@ -505,6 +507,8 @@ class Peer:
             return "signed by someone else"
         if signed.nonce != asked.nonce:
             return "signed for another request"
+        if not in_time(signed, now_ms() // 1000):
+            return "signed at another time"
         if signed.digest != content_digest(body):
             return "with another body"
         base = signature_base(response_components(status, signed.digest, asked), signed.params)

@@ -194,6 +194,11 @@ def parse_signature(headers, names, tag):
                   unb64(signature[1]), digest[0])
 
 
+def in_time(signed, now_seconds):
+    """Clocks may differ by five minutes."""
+    return signed.created <= now_seconds + 300 and signed.expires >= now_seconds - 300
+
+
 def verifies(public_key, signature, data):
     try:
         VerifyKey(public_key).verify(data, signature)

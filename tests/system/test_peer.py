@@ -4,6 +4,7 @@ alone, federate in both directions: alice@a.test is on the node, pat on the peer
 the peer answers that is no verdict, the node keeps the message and delivers it later."""
 
 import itertools
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,11 +16,13 @@ from lab import Lab, wait_until
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "peer"))
 
+from discovery import ServerKey, check_document, parse_txt  # noqa: E402
 from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
 from nacl.signing import SigningKey  # noqa: E402
 from peer import TRANSACTIONS, LIMITS, Stream  # noqa: E402
-from wire import Refusal, Reply, TryLater, content_digest, dump_json, parse_json  # noqa: E402
-from wire import random_text  # noqa: E402
+from wire import REQUEST_TAG, RESPONSE_TAG, Asked, Refusal, Reply, TryLater  # noqa: E402
+from wire import content_digest, dump_json, now_ms, parse_json, random_text  # noqa: E402
+from wire import request_components, response_components, sign  # noqa: E402
 
 _numbers = itertools.count(1)
 
@@ -57,6 +60,28 @@ def status_of(phone, message_id):
 
 def wait_delivered(phone, message_id, seconds=10):
     wait_until(lambda: status_of(phone, message_id) == "delivered", "delivery", seconds)
+
+
+def test_vectors_of_the_document():
+    """The peer's own code makes the signatures that docs/protocol.md shows."""
+    text = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text()
+    seeds = dict(re.findall(r"\| `([ab])\.example` \| `([0-9a-f]{64})`", text))
+    key = {name: ServerKey("k1", SigningKey(bytes.fromhex(seed))) for name, seed in seeds.items()}
+    digest = re.search(r"\nContent-Digest: (sha-256=:\S{44}:)\n", text)[1]
+    asked = Asked("b.example", TRANSACTIONS, digest, "b.example", "AAECAwQFBgcICQoLDA0ODw")
+    made = sign(request_components(asked), REQUEST_TAG, 1767225600, asked.nonce, "a.example",
+                key["a"])
+    made_back = sign(response_components(200, content_digest(b'{"acked":1,"results":[]}'), asked),
+                     RESPONSE_TAG, 1767225601, asked.nonce, "b.example", key["b"])
+    for headers in made, made_back:
+        for name, value in headers.items():
+            assert f"\n{name}: {value}\n" in text
+    served = re.search(r'^{"document":.*}$', text, re.MULTILINE)[0].encode()
+    document = check_document(served, "a.example", 1767225600000)
+    assert document.authority == "a.example"
+    assert document.is_signed_by("root", document.root_key)
+    txt, = re.findall(r"^v=restante1; kid=k1; .*$", text, re.MULTILINE)
+    assert parse_txt([txt]) == {"k1": {document.keys["k1"].bytes}}
 
 
 # Messages, receipts and keys in both directions
@@ -361,6 +386,8 @@ NO_VERDICTS = {
     "200 unsigned": lambda p, r: Reply(200, {}, dump_json(RAW)),
     "200 unsigned garbage": lambda p, r: Reply(200, {}, b"\0\xff<html>"),
     "200 empty": lambda p, r: Reply(200, {}, b""),
+    "200 signed ten minutes ago": lambda p, r: p.signed_reply(
+        p.check_request(r)[1], 200, RAW, created=now_ms() // 1000 - 600),
     "200 signed for another nonce": lambda p, r: signed(p, r, 200, RAW, nonce=random_text()),
     "200 signed for another body":
         lambda p, r: signed(p, r, 200, RAW, digest=content_digest(b"{}")),
