@@ -27,7 +27,9 @@ enum err send_prepare(struct node *node, const struct caller *caller,
 			   message->to.text);
 	bool remote = strcmp(message->to.domain, node->config->node_domain) != 0;
 
-	*wait_ms_out = limit_take(node, LIMIT_SEND, bytes_of(key, (size_t)len));
+	*wait_ms_out = limit_take(node, LIMIT_SEND_ALL, bytes_of_text(caller->user));
+	if (*wait_ms_out == 0)
+		*wait_ms_out = limit_take(node, LIMIT_SEND, bytes_of(key, (size_t)len));
 	if (*wait_ms_out > 0)
 		return ERR_RATE_LIMITED;
 	if (remote && !federation_allows(node->config, message->to.domain))
