@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 
 from lab import Lab  # noqa: E402
+from scenario import join, two_nodes  # noqa: E402
 from signal_client import SignalProcess  # noqa: E402
 
 
@@ -36,3 +37,16 @@ def nodes(lab):
 def signal():
     with SignalProcess() as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """a.test and b.test, shared by the tests of a file that take users of their own."""
+    with two_nodes(tmp_path_factory) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def alice(pair, signal):
+    """A new account on a.test with one device."""
+    return join(signal, pair[0], "alice")

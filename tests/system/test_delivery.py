@@ -15,20 +15,9 @@ import websocket
 from accounts import Phone
 from client import ApiError, SocketClosed, make_message
 from lab import wait_until
-from scenario import acquaint, join, letter, letters, link, post, two_nodes, user
+from scenario import acquaint, join, letter, letters, link, post, user
 
 LOST = (OSError, http.client.HTTPException, websocket.WebSocketException, SocketClosed)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    with two_nodes(tmp_path_factory) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def alice(pair, signal):
-    return join(signal, pair[0], "alice")
 
 
 @pytest.fixture(params=["local", "remote"])

@@ -10,18 +10,7 @@ import pytest
 from accounts import Phone
 from client import ApiError, make_message
 from lab import wait_until
-from scenario import join, link, post, two_nodes, user
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    with two_nodes(tmp_path_factory) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def alice(pair, signal):
-    return join(signal, pair[0], "alice")
+from scenario import join, link, post, user
 
 
 @pytest.fixture
