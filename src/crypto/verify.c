@@ -292,11 +292,8 @@ enum err scheme_check_prekey(enum key_scheme scheme, struct bytes key)
 		ok = key.len == X25519_SIZE && field_is_canonical(key.data);
 		break;
 	case SCHEME_P256:
-		ok = spki_is_valid(&p256, key);
-		break;
 	case SCHEME_P384:
-		ok = spki_is_valid(&p384, key);
-		break;
+		return scheme_check_identity(scheme, key);
 	}
 	return ok ? ERR_OK : ERR_VALIDATION;
 }
