@@ -8,7 +8,7 @@ BUILD_PACKAGES=(
     build-essential cmake ninja-build pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev
     libcurl4-openssl-dev libc-ares-dev libssl-dev
-    libpq-dev libsqlite3-dev
+    libsqlite3-dev
     libjansson-dev libyaml-dev libjwt-dev libsodium-dev uthash-dev
 )
 

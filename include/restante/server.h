@@ -106,8 +106,5 @@ void socket_close(struct socket *socket, uint16_t code, const char *reason);
 void socket_pause(struct socket *socket, bool pause);
 /* The client is known from here on: lifts socket_first_frame_max. */
 void socket_trust(struct socket *socket);
-struct arena *socket_arena(struct socket *socket); /* lives as long as the socket */
-void *socket_node(struct socket *socket);	   /* the server's context */
-const char *socket_source(const struct socket *socket);
 
 #endif

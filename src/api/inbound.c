@@ -70,31 +70,14 @@ static void inbound_count(const struct request *request, enum err err)
 
 static void inbound_refuse_with(struct request *request, enum err err, struct bytes details)
 {
-	struct text body;
-
 	inbound_count(request, err);
-	text_init(&body, request->arena, 256);
-	text_printf(
-		&body,
-		"{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"details\":",
-		err_code(err), err_message(err));
-	text_add(&body, details);
-	text_puts(&body, "}}");
-	inbound_reply(request, err_status(err), text_bytes(&body));
+	inbound_reply(request, err_status(err),
+		      error_encode(request->arena, err, NULL, details));
 }
 
 static void inbound_refuse(struct request *request, enum err err, const char *field)
 {
-	struct text details;
-
-	text_init(&details, request->arena, 64);
-	text_puts(&details, "{");
-	if (field != NULL) {
-		text_puts(&details, "\"field\":");
-		text_json_string(&details, bytes_of_text(field));
-	}
-	text_puts(&details, "}");
-	inbound_refuse_with(request, err, text_bytes(&details));
+	inbound_refuse_with(request, err, details_encode(request->arena, field));
 }
 
 /* --- the checks --------------------------------------------------------------------- */

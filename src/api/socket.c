@@ -133,19 +133,6 @@ static void client_say(struct client *client, struct bytes text)
 		socket_send(client->socket, text);
 }
 
-static struct bytes problem_details(struct arena *arena, const struct problem *problem)
-{
-	struct text text;
-
-	if (problem->field == NULL)
-		return bytes_of_text("{}");
-	text_init(&text, arena, 64);
-	text_puts(&text, "{\"field\":");
-	text_json_string(&text, bytes_of_text(problem->field));
-	text_puts(&text, "}");
-	return text_bytes(&text);
-}
-
 static void client_error(struct client *client, struct arena *arena, enum err err,
 			 const struct problem *problem)
 {
@@ -157,7 +144,7 @@ static void client_error(struct client *client, struct arena *arena, enum err er
 	text_printf(&frame, "{\"type\":\"error\",\"code\":\"%s\",\"message\":", err_code(err));
 	text_json_string(&frame, bytes_of_text(message));
 	text_puts(&frame, ",\"details\":");
-	text_add(&frame, problem_details(arena, problem));
+	text_add(&frame, details_encode(arena, problem->field));
 	text_puts(&frame, "}");
 	client_say(client, text_bytes(&frame));
 }
@@ -345,9 +332,9 @@ static void batch_add(struct batch *batch, size_t i)
 	enum err err;
 
 	if (batch->frame.errs[i] != ERR_OK) {
-		batch->results[i] =
-			refusal_of(batch, i, batch->frame.errs[i],
-				   problem_details(batch->arena, &batch->frame.problems[i]));
+		batch->results[i] = refusal_of(
+			batch, i, batch->frame.errs[i],
+			details_encode(batch->arena, batch->frame.problems[i].field));
 		return;
 	}
 	arena = arena_create();

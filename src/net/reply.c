@@ -4,6 +4,8 @@
  * (the Fetch standard, "CORS protocol").
  */
 #include "net.h"
+
+#include "restante/problem.h"
 #include "router.h"
 
 #include "restante/text.h"
@@ -232,34 +234,6 @@ void request_reply(struct request *request, int status, struct bytes json)
 
 /* --- errors ------------------------------------------------------------------------ */
 
-static struct bytes error_object(struct arena *arena, enum err err, const char *message,
-				 struct bytes details)
-{
-	struct text json;
-
-	text_init(&json, arena, 256);
-	text_printf(&json, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":",
-		    err_code(err));
-	text_json_string(&json, bytes_of_text(message != NULL ? message : err_message(err)));
-	text_puts(&json, ",\"details\":");
-	text_add(&json, details.len > 0 ? details : bytes_of_text("{}"));
-	text_puts(&json, "}}");
-	return text_bytes(&json);
-}
-
-static struct bytes field_details(struct arena *arena, const char *field)
-{
-	struct text json;
-
-	if (field == NULL)
-		return bytes_of(NULL, 0);
-	text_init(&json, arena, 64);
-	text_puts(&json, "{\"field\":");
-	text_json_string(&json, bytes_of_text(field));
-	text_puts(&json, "}");
-	return text_bytes(&json);
-}
-
 static const char *wait_seconds(const struct request *request)
 {
 	int64_t seconds = (request->retry_after_ms + SECONDS_MS - 1) / SECONDS_MS;
@@ -298,12 +272,12 @@ void request_fail_with(struct request *request, enum err err, const char *messag
 	size_t n = error_headers(exchange_of(request), status, headers);
 
 	request_reply_with(request, status, NULL,
-			   error_object(request->arena, err, message, details), headers, n);
+			   error_encode(request->arena, err, message, details), headers, n);
 }
 
 void request_fail(struct request *request, enum err err, const char *field, const char *message)
 {
-	request_fail_with(request, err, message, field_details(request->arena, field));
+	request_fail_with(request, err, message, details_encode(request->arena, field));
 }
 
 void request_limit(struct request *request, int64_t retry_after_ms)
@@ -319,6 +293,6 @@ void reply_fail_with(struct exchange *exchange, int status, enum err err, const 
 
 	metric_inc(http_refused_total);
 	request_reply_with(&exchange->request, status, NULL,
-			   error_object(arena, err, message, field_details(arena, field)),
+			   error_encode(arena, err, message, details_encode(arena, field)),
 			   header, 1);
 }

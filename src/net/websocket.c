@@ -24,7 +24,6 @@ struct socket {
 	bool pinged;
 	int64_t heard_ms;
 	int64_t close_deadline_ms;
-	char source[SOURCE_MAX];
 };
 
 /* --- the handshake ----------------------------------------------------------------- */
@@ -99,7 +98,6 @@ static struct socket *create(struct connection *c, struct exchange *x)
 	s->arena = x->request.arena;
 	s->reader.message_max = c->server->config->socket_first_frame_max;
 	s->heard_ms = clock_monotonic_ms();
-	memcpy(s->source, x->request.source, sizeof s->source);
 	return s;
 }
 
@@ -338,19 +336,4 @@ void socket_pause(struct socket *socket, bool pause)
 void socket_trust(struct socket *socket)
 {
 	socket->reader.message_max = socket->connection->server->config->socket_frame_max;
-}
-
-struct arena *socket_arena(struct socket *socket)
-{
-	return socket->arena;
-}
-
-void *socket_node(struct socket *socket)
-{
-	return socket->connection->server->config->context;
-}
-
-const char *socket_source(const struct socket *socket)
-{
-	return socket->source;
 }

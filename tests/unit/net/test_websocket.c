@@ -29,8 +29,8 @@ static enum err open_socket(struct socket *socket, struct request *request, void
 	struct bytes token;
 	bool malformed;
 
-	assert_ptr_equal(&running, socket_node(socket));
-	assert_string_equal("127.0.0.1", socket_source(socket));
+	assert_ptr_equal(&running, request->context);
+	assert_string_equal("127.0.0.1", request->source);
 	if (!request_query(request, "token", &token, &malformed))
 		return ERR_UNAUTHORIZED;
 	if (bytes_equal(token, bytes_of_text("often"))) {
@@ -41,7 +41,8 @@ static enum err open_socket(struct socket *socket, struct request *request, void
 		socket_trust(socket);
 	if (bytes_equal(token, bytes_of_text("hello")))
 		socket_send(socket, bytes_of_text("hello"));
-	*context_out = arena_text(socket_arena(socket), token);
+	*context_out = strndup((const char *)token.data, token.len);
+	assert_non_null(*context_out);
 	last = socket;
 	atomic_fetch_add(&opened, 1);
 	return ERR_OK;
@@ -121,6 +122,7 @@ static void socket_closed(struct socket *socket, void *context)
 {
 	assert_non_null(socket);
 	assert_non_null(context);
+	free(context);
 	atomic_fetch_add(&closed, 1);
 }
 
