@@ -20,6 +20,8 @@ static const struct command {
 	{"check", cli_check, "check configuration, database and keys, and say what is wrong"},
 	{"dns", cli_dns, "print the DNS records to publish"},
 	{"invite", cli_invite, "print a token with which one account can be registered"},
+	{"restored", cli_restored,
+	 "say that the database was restored from a backup; acts at the next start"},
 	{"key new", cli_key_new, "make one more server key, to replace one: --kid KID"},
 };
 

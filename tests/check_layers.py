@@ -17,7 +17,8 @@ import sys
 HEADERS = {
     "base": ["bytes", "err", "arena", "text", "inbox", "worker", "clock", "log", "metrics"],
     "config": ["config", "options"],
-    "crypto": ["caller", "crypto", "sign", "verify", "password", "token"],
+    "crypto": ["caller", "crypto", "sign", "verify", "password", "token",
+               "private_file"],
     "proto": ["proto*", "address", "keys", "messages", "accounts", "document",
               "transaction", "problem"],
     "store": ["store", "ops*", "effects"],

@@ -74,4 +74,10 @@ struct op_expire {
 	bool more;
 };
 
+/* The operator says that the database was restored from a backup: the next start of the node
+ * acts on it. */
+struct op_restore_mark {
+	struct store_op op;
+};
+
 #endif

@@ -47,7 +47,8 @@ struct store_config {
 	int64_t outbox_items, outbox_bytes, outbox_life_ms;
 	bool no_remote_receipts; /* nodes get no receipts for messages that come from now on */
 	bool must_exist;	 /* a database that is not there is not made */
-	size_t inbox_capacity;	 /* operations that may wait, per lane */
+	bool serves;	       /* for a node: what a restored backup calls for is done first */
+	size_t inbox_capacity; /* operations that may wait, per lane */
 };
 
 struct store;

@@ -240,6 +240,7 @@ static enum err node_start(struct node *node)
 	node->nonces =
 		nonces_create(NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
 	node_store_config(node->config, &node->store_config);
+	node->store_config.serves = true;
 	err = node_keys_load(node->config->node_data_dir, &node->keys);
 	if (err == ERR_OK)
 		err = start_no_password(node);

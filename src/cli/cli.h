@@ -7,6 +7,7 @@
 #define CLI_H
 
 #include "restante/config.h"
+#include "restante/store.h"
 
 #define DEFAULT_CONFIG "restante.yaml"
 
@@ -24,8 +25,14 @@ int cli_check(const struct options *options);
 int cli_dns(const struct options *options);
 int cli_invite(const struct options *options);
 int cli_key_new(const struct options *options);
+int cli_restored(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);
+
+/* Does one operation on the database, which must be there. Works beside a running node, for
+ * the database lets two write. */
+enum err cli_store(const struct config *config, struct store_op *op,
+		   enum store_kind kind) MUST_CHECK;
 
 #endif

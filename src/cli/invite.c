@@ -6,46 +6,18 @@
 #include "cli.h"
 
 #include "restante/clock.h"
-#include "restante/node.h"
 #include "restante/ops_accounts.h"
 #include "restante/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static void created(struct message *message)
-{
-	(void)message;
-}
-
 static enum err invite_store(const struct config *config, const char *token, int64_t days)
 {
-	struct store_config store_config;
-	struct op_invite_create op = {0};
-	struct inbox *inbox = inbox_create(1, NULL, NULL);
-	struct store *store;
-	enum err err;
+	struct op_invite_create op = {.expires_ms = clock_now_ms() + days * DAYS_MS};
 
-	node_store_config(config, &store_config);
-	store_config.must_exist = true;
-	err = store_open(&store_config, &store);
-	if (err == ERR_OK) {
-		op.op.kind = STORE_INVITE_CREATE;
-		op.op.arena = config->arena;
-		op.op.now_ms = clock_now_ms();
-		op.op.message.reply_to = inbox;
-		op.op.message.returned = created;
-		op.expires_ms = op.op.now_ms + days * DAYS_MS;
-		opaque_token_hash(bytes_of_text(token), op.invite_hash);
-		err = store_post(store, &op.op) ? ERR_OK : ERR_BUSY;
-		store_close(&store); /* finishes it */
-		while (inbox_dispatch(inbox, NULL) > 0)
-			continue;
-		if (err == ERR_OK)
-			err = op.op.err;
-	}
-	inbox_destroy(&inbox);
-	return err;
+	opaque_token_hash(bytes_of_text(token), op.invite_hash);
+	return cli_store(config, &op.op, STORE_INVITE_CREATE);
 }
 
 int cli_invite(const struct options *options)

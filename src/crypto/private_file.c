@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Private files: written under another name, synced, then linked to their own name.
- * link() refuses a name that is taken, which rename() would not.
+ * Private files: written under another name, synced, then linked or renamed to their own.
+ * link() refuses a name that is taken, rename() takes it over.
  */
-#include "private_file.h"
+#include "restante/private_file.h"
 
 #include "restante/crypto.h"
 #include "restante/log.h"
@@ -92,6 +92,21 @@ enum err private_file_create(const char *path, struct bytes content, bool *exist
 	if (err == ERR_OK && !sync_folder(path))
 		err = fail(ERR_INTERNAL, path, "sync", strerror(errno));
 	return err;
+}
+
+enum err private_file_replace(const char *path, struct bytes content)
+{
+	char temporary[PATH_MAX];
+	int len = snprintf(temporary, sizeof temporary, "%s.new", path);
+
+	if (len >= (int)sizeof temporary)
+		return fail(ERR_INTERNAL, path, "replace", strerror(ENAMETOOLONG));
+	unlink(temporary); /* left by a process that was killed */
+	if (!write_new(temporary, content))
+		return fail(ERR_INTERNAL, path, "write", strerror(errno));
+	if (rename(temporary, path) != 0)
+		return fail(ERR_INTERNAL, path, "replace", strerror(errno));
+	return sync_folder(path) ? ERR_OK : fail(ERR_INTERNAL, path, "sync", strerror(errno));
 }
 
 static enum err read_all(int fd, const char *path, void *buffer, size_t size, size_t *len_out)

@@ -6,7 +6,7 @@
 
 #include "restante/crypto.h"
 #include "restante/log.h"
-#include "private_file.h"
+#include "restante/private_file.h"
 
 #include <assert.h>
 #include <sodium.h>

@@ -23,6 +23,10 @@ struct backend {
 	enum err (*commit)(struct backend_connection *connection);
 	void (*rollback)(struct backend_connection *connection);
 	enum err (*run)(struct backend_connection *connection, struct store_op *op);
+	/* Write lane of a node, in a transaction: before anything else, and after it. The first
+	 * looks whether the database was restored from a backup. */
+	enum err (*serve)(struct backend_connection *connection);
+	enum err (*rest)(struct backend_connection *connection);
 	/* Write lane: a batch has been given back; upkeep that nobody should wait for. */
 	void (*idle)(struct backend_connection *connection);
 };

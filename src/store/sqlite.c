@@ -75,6 +75,7 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_MAILBOX_READ] = OUT_FROM(mailbox_read, items),
 	[STORE_MAILBOX_ACK] = OUT_FROM(mailbox_ack, removed),
 	[STORE_EXPIRE] = OUT_FROM(expire, removed),
+	[STORE_RESTORE_MARK] = NO_OUT(restore_mark),
 	[STORE_TRANSACTION] = OUT_FROM(transaction, replay),
 	[STORE_DESTINATIONS_LOAD] = OUT_FROM(destinations_load, destinations),
 	[STORE_DESTINATION_PUT] = NO_OUT(destination_put),
@@ -88,7 +89,7 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 
 /* --- opening -------------------------------------------------------------------------- */
 
-static void database_path(const struct store_config *config, char *path, size_t size)
+void sqlite_path(const struct store_config *config, char *path, size_t size)
 {
 	if (config->url[0] != '\0')
 		snprintf(path, size, "%s", config->url);
@@ -204,6 +205,8 @@ static void sqlite_close(struct backend_connection **connection)
 	if (sqlite3_close(sqlite->db) != SQLITE_OK)
 		log_error(store_error, "at=close reason=%s",
 			  log_quote(sqlite3_errmsg(sqlite->db)));
+	if (sqlite->lane == LANE_WRITE)
+		sqlite_watch_leave(sqlite);
 	free(*connection);
 	*connection = NULL;
 }
@@ -215,7 +218,7 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 	char path[4096];
 	enum err err;
 
-	database_path(config, path, sizeof path);
+	sqlite_path(config, path, sizeof path);
 	err = config->must_exist ? find_file(path) : create_file(path);
 	if (err != ERR_OK)
 		return err;
@@ -225,14 +228,17 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 	connection->config = *config;
 	connection->sqlite.config = &connection->config;
 	connection->sqlite.lane = lane;
-	if (sqlite3_open_v2(path, &connection->sqlite.db,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
-		err = set_up(&connection->sqlite);
-	} else {
+	if (lane == LANE_WRITE)
+		err = sqlite_watch_find(&connection->sqlite);
+	if (err == ERR_OK &&
+	    sqlite3_open_v2(path, &connection->sqlite.db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
 		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
 			  log_quote(sqlite3_errmsg(connection->sqlite.db)));
 		err = ERR_STORE;
 	}
+	if (err == ERR_OK)
+		err = set_up(&connection->sqlite);
 	if (err == ERR_OK)
 		*connection_out = connection;
 	else
@@ -278,6 +284,7 @@ static void sqlite_rollback(struct backend_connection *connection)
 		fatal("cannot roll back: the state of the store is unknown");
 	sqlite_mailbox_forget(sqlite);
 	sqlite_outbox_forget(sqlite);
+	sqlite_watch_forget(sqlite);
 }
 
 /* Callers are marked as seen by the operations that write, at most once an hour. */
@@ -321,12 +328,23 @@ static enum err sqlite_run(struct backend_connection *connection, struct store_o
 	return ERR_OK;
 }
 
+static enum err sqlite_serve(struct backend_connection *connection)
+{
+	return sqlite_watch_serve(&connection->sqlite);
+}
+
+static enum err sqlite_rest(struct backend_connection *connection)
+{
+	return sqlite_watch_rest(&connection->sqlite);
+}
+
 /* Moves the log into the database while nobody waits for it. A reader may hold it back;
  * then it goes on after as many pages more. */
 static void sqlite_idle(struct backend_connection *connection)
 {
 	struct sqlite *sqlite = &connection->sqlite;
 
+	sqlite_watch_write(sqlite);
 	if (sqlite->wal_pages < sqlite->checkpointed_pages)
 		sqlite->checkpointed_pages = 0; /* the log began anew */
 	if (sqlite->wal_pages - sqlite->checkpointed_pages < CHECKPOINT_PAGES)
@@ -391,7 +409,7 @@ static enum err sqlite_check(const struct store_config *config, struct text *pro
 	size_t before = problems->len;
 	char path[4096];
 
-	database_path(config, path, sizeof path);
+	sqlite_path(config, path, sizeof path);
 	if (access(path, F_OK) != 0) {
 		check_folder(path, problems); /* it will be made here */
 	} else if (access(path, R_OK | W_OK) != 0) {
@@ -413,5 +431,7 @@ const struct backend sqlite_backend = {
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.run = sqlite_run,
+	.serve = sqlite_serve,
+	.rest = sqlite_rest,
 	.idle = sqlite_idle,
 };

@@ -11,12 +11,23 @@
 #define STORE_SQLITE_H
 
 #include "backend.h"
+#include "generation.h"
 #include "restante/effects.h"
 #include "restante/ops_federation.h"
 #include "restante/ops_keys.h"
 #include "restante/ops_messages.h"
 
 #include <sqlite3.h>
+
+/* What tells whether the database was restored from a backup (sqlite_restore.c). */
+struct sqlite_watch {
+	struct generation generation;	     /* as the file beside the database has it */
+	int64_t inode, birth_ns, changed_ns; /* of the database, as it was found */
+	bool as_left;			     /* it is as the file says that it was left */
+	bool serving;			     /* a node does, in this process */
+	int64_t due;	  /* generation that is committed, but not in the file yet; 0: none */
+	int64_t alive_ms; /* last said in the database */
+};
 
 struct sqlite {
 	sqlite3 *db;
@@ -37,6 +48,7 @@ struct sqlite {
 	int64_t checkpointed_pages; /* of those, when last moved into the database */
 	int64_t quiet_until_ms;	    /* a broken disk must not fill the log as well */
 	int64_t errors_unlogged;
+	struct sqlite_watch watch; /* write lane */
 };
 
 struct query {
@@ -74,6 +86,24 @@ enum err sqlite_schema_get(sqlite3 *db, int *number_out) MUST_CHECK;
 int sqlite_schema_newest(void);
 /* Applies what is lacking. ERR_STORE, logged, also for a database that is newer. */
 enum err sqlite_schema_migrate(sqlite3 *db) MUST_CHECK;
+
+/* (sqlite.c) Where the database is. */
+void sqlite_path(const struct store_config *config, char *path, size_t size);
+
+/* --- was the database restored from a backup? (sqlite_restore.c) ---------------------- */
+
+/* Looks at the database before it is opened. */
+enum err sqlite_watch_find(struct sqlite *sqlite) MUST_CHECK;
+/* A node is about to serve: looks for signs of a restore and does what one calls for. In a
+ * transaction, as the next two: it will rest; it is alive. */
+enum err sqlite_watch_serve(struct sqlite *sqlite) MUST_CHECK;
+enum err sqlite_watch_rest(struct sqlite *sqlite) MUST_CHECK;
+enum err sqlite_watch_tick(struct sqlite *sqlite, int64_t now_ms) MUST_CHECK;
+/* That transaction was committed, or rolled back. */
+void sqlite_watch_write(struct sqlite *sqlite);
+void sqlite_watch_forget(struct sqlite *sqlite);
+/* The database was closed: remembers how it was left. */
+void sqlite_watch_leave(struct sqlite *sqlite);
 
 /* --- shared by operations ------------------------------------------------------------ */
 
@@ -205,6 +235,7 @@ OP(message_get);
 OP(mailbox_read);
 OP(mailbox_ack);
 OP(expire);
+OP(restore_mark);
 OP(transaction);
 OP(destinations_load);
 OP(destination_put);

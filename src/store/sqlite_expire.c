@@ -143,6 +143,8 @@ enum err sqlite_expire(struct sqlite *sqlite, struct store_op *op)
 		err = ids_sweep(sqlite, expire);
 	if (err == ERR_OK)
 		err = others_sweep(sqlite, expire);
+	if (err == ERR_OK)
+		err = sqlite_watch_tick(sqlite, op->now_ms);
 	/* Batches that were rolled back have counted too. */
 	return err == ERR_OK ? sqlite_outbox_count(sqlite) : err;
 }

@@ -39,6 +39,7 @@ struct lane {
 
 struct store {
 	struct lane lanes[LANES];
+	bool serves;
 };
 
 static const enum store_lane lane_of[STORE_KIND_COUNT] = {
@@ -257,6 +258,23 @@ static enum err open_connections(struct store *store, const struct store_config 
 	return err;
 }
 
+static enum err in_transaction(struct lane *lane,
+			       enum err (*step)(struct backend_connection *connection))
+{
+	enum err err = lane->backend->begin(lane->connection);
+
+	if (err != ERR_OK)
+		return err;
+	err = step(lane->connection);
+	if (err == ERR_OK)
+		err = lane->backend->commit(lane->connection);
+	if (err != ERR_OK)
+		lane->backend->rollback(lane->connection);
+	else
+		lane->backend->idle(lane->connection);
+	return err;
+}
+
 enum err store_open(const struct store_config *config, struct store **store_out)
 {
 	const struct backend *backend = find_backend(config);
@@ -271,7 +289,10 @@ enum err store_open(const struct store_config *config, struct store **store_out)
 	store = calloc(1, sizeof *store);
 	if (store == NULL)
 		fatal("out of memory for the store");
+	store->serves = config->serves;
 	err = open_connections(store, config, backend);
+	if (err == ERR_OK && store->serves)
+		err = in_transaction(&store->lanes[LANE_WRITE], backend->serve);
 	if (err != ERR_OK) {
 		close_connections(store);
 		free(store);
@@ -288,15 +309,19 @@ enum err store_open(const struct store_config *config, struct store **store_out)
 void store_close(struct store **store)
 {
 	struct store *s = *store;
+	struct lane *writer;
 
 	if (s == NULL)
 		return;
+	writer = &s->lanes[LANE_WRITE];
 	for (size_t i = 0; i < LANES; i++)
 		inbox_close(s->lanes[i].inbox);
 	for (size_t i = 0; i < LANES; i++) {
 		pthread_join(s->lanes[i].thread, NULL);
 		inbox_destroy(&s->lanes[i].inbox);
 	}
+	if (s->serves && in_transaction(writer, writer->backend->rest) != ERR_OK)
+		log_warn(store_error, "at=close");
 	close_connections(s);
 	free(s);
 	*store = NULL;

@@ -14,6 +14,9 @@
 enum err private_file_create(const char *path, struct bytes content,
 			     bool *existed_out) MUST_CHECK;
 
+/* The same where the name may be taken: the file there is replaced. One at a time. */
+enum err private_file_replace(const char *path, struct bytes content) MUST_CHECK;
+
 /* At most size bytes, *len_out of them. Longer files are ERR_VALIDATION. */
 enum err private_file_read(const char *path, void *buffer, size_t size,
 			   size_t *len_out) MUST_CHECK;
