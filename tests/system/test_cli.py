@@ -150,18 +150,6 @@ def test_every_event_is_explained():
     assert [event for event in events if f"`{event}`" not in section] == []
 
 
-def test_no_one_time_key_is_left_after_the_statement_for_restores(lab, node, signal):
-    lab.start()
-    alice, bob = join(signal, node, "alice"), join(signal, node, "bob")
-    node.stop()
-    execute(node, statement_of_the_page("UPDATE"))
-    node.start()
-    bundle = alice.client.claim(bob.address)["devices"][0]
-    assert bundle["one_time_prekey"] is None
-    with bob.client.socket() as ws:
-        assert ws.wait_for("prekeys_low")["one_time_prekeys"] == 0
-
-
 def test_forgetting_a_node_ends_its_key_conflict(lab, signal):
     a, b = lab.add_node("a.test", **OPTIONS), lab.add_node("b.test", **OPTIONS)
     lab.start()

@@ -67,7 +67,7 @@ def certificate_of(node):
 def test_help_and_mistakes():
     status, text = restante("--help")
     assert status == 0
-    for command in "init", "serve", "check", "dns", "invite":
+    for command in "init", "serve", "check", "dns", "invite", "restored":
         assert re.search(rf"^  {command}\b", text, re.MULTILINE)
     assert restante("--version")[0] == 0
     for mistake in [], ["dance"], ["serve", "--speed", "2"], ["serve", "--config"], ["init"], \
