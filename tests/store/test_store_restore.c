@@ -5,6 +5,8 @@
  */
 #include "mail.h"
 
+#include "fault.h"
+
 #include "restante/metrics.h"
 
 #include <fcntl.h>
@@ -628,6 +630,30 @@ static void link_tokens_of_the_backup_are_void(void **state)
 	assert_int_equal(RUN(contract, DEVICE_LINK, &link), ERR_LINK_TOKEN_INVALID);
 }
 
+static void a_start_that_fails_leaves_the_restore_to_the_next(void **state)
+{
+	struct contract *contract = *state;
+	struct contract_device alice = alice_with_keys(contract);
+	struct copy copy = stop_and_copy(contract);
+	enum err err = ERR_STORE;
+	int64_t nth;
+
+	store_close(&contract->store);
+	copy_put_in_place(contract, &copy);
+	fault_arm_commits(1);
+	assert_int_equal(store_open(&contract->config, &contract->store), ERR_STORE);
+	for (nth = 1; err == ERR_STORE; nth++) {
+		fault_arm_statement(nth);
+		err = store_open(&contract->config, &contract->store);
+		fault_arm_statement(0);
+	}
+	assert_int_equal(err, ERR_OK);
+	assert_true(nth > 20); /* faults did happen */
+	assert_int_equal(stats_of(contract, &alice).one_time, 0);
+	assert_true(contract_link(contract, &alice, "tablet").caller.generation > 1 << 20);
+	assert_int_equal(restores_at_restart(contract), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, contract_teardown)
 
 int main(void)
@@ -656,6 +682,7 @@ int main(void)
 		TEST(lists_rise_above_all_that_others_may_have_seen),
 		TEST(what_waits_for_others_goes_into_new_streams),
 		TEST(link_tokens_of_the_backup_are_void),
+		TEST(a_start_that_fails_leaves_the_restore_to_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

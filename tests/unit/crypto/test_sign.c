@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "restante/crypto.h"
+#include "restante/private_file.h"
 #include "restante/sign.h"
 #include "support.h"
 
@@ -281,6 +282,29 @@ static void a_folder_that_is_missing_is_an_error(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void a_replaced_file_is_private_and_whole(void **state)
+{
+	const struct fixture *f = *state;
+	char left_over[4096 + 8];
+	char content[16];
+	struct stat st;
+	size_t len = 0;
+
+	snprintf(left_over, sizeof left_over, "%s.new", f->path);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(symlink("/nowhere", left_over), 0);
+		assert_int_equal(
+			private_file_replace(f->path, bytes_of_text(i == 0 ? "longer" : "new")),
+			ERR_OK);
+		assert_int_equal(lstat(left_over, &st), -1);
+	}
+	assert_int_equal(private_file_read(f->path, content, sizeof content, &len), ERR_OK);
+	assert_int_equal(len, 3);
+	assert_memory_equal(content, "new", 3);
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +313,7 @@ int main(void)
 		TEST(a_changed_bit_breaks_the_signature),
 		TEST(keys_of_small_order_are_refused),
 		TEST(kids_are_short_and_lower_case),
+		TEST(a_replaced_file_is_private_and_whole),
 		TEST(a_saved_key_is_private_and_loads_again),
 		TEST(saving_never_replaces_a_file),
 		TEST(a_file_that_others_may_access_is_refused),
