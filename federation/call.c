@@ -49,6 +49,7 @@ struct calls {
 	struct loop *loop;
 	struct discovery *discovery;
 	const struct config *config;
+	struct policy *policy;
 	const struct sign_key *key;
 	struct call *first;
 };
@@ -63,6 +64,7 @@ struct calls *calls_create(const struct federation_config *config, struct loop *
 	calls->loop = loop;
 	calls->discovery = discovery;
 	calls->config = config->config;
+	calls->policy = config->policy;
 	calls->key = &config->keys[0];
 	return calls;
 }
@@ -253,7 +255,7 @@ enum err call_start(struct calls *calls, const struct call_request *request)
 {
 	struct call *call;
 
-	if (!federation_allows(calls->config, request->domain))
+	if (!policy_allows(calls->policy, request->domain))
 		return ERR_FEDERATION_DENIED;
 	call = calloc(1, sizeof *call);
 	if (call == NULL)

@@ -40,6 +40,7 @@ struct entry {
 	unsigned failures;
 	struct peer_wait *waiters, **last_waiter;
 	struct lookup *lookup;
+	bool outdated; /* what the lookup finds does not count */
 	bool answering;
 };
 
@@ -187,6 +188,8 @@ static void set_retry(struct entry *entry, int64_t now_ms)
 	entry->fresh_until_ms = entry->retry_ms;
 }
 
+static void lookup_begin(struct entry *entry);
+
 static void lookup_done(void *owner, const struct lookup_result *result)
 {
 	struct entry *entry = owner;
@@ -195,6 +198,13 @@ static void lookup_done(void *owner, const struct lookup_result *result)
 
 	entry->lookup = NULL;
 	discovery->n_lookups--;
+	if (entry->outdated) {
+		entry->outdated = false;
+		free(result->peer);
+		if (entry->waiters != NULL)
+			lookup_begin(entry);
+		return;
+	}
 	log_result(entry, result);
 	discard_peer(discovery, entry->peer);
 	entry->peer = result->peer;
@@ -213,6 +223,15 @@ static void lookup_done(void *owner, const struct lookup_result *result)
 }
 
 /* Asking */
+
+static void lookup_begin(struct entry *entry)
+{
+	struct discovery *discovery = entry->discovery;
+
+	discovery->n_lookups++;
+	entry->lookup = lookup_start(&discovery->context, entry->domain, entry->peer,
+				     lookup_done, entry);
+}
 
 static bool is_expired(const struct peer *peer)
 {
@@ -246,13 +265,43 @@ void discovery_get(struct discovery *discovery, const char *domain, bool renew,
 		entry->fresh_until_ms = 0;
 	}
 	if (is_stale(entry, renew) && discovery->n_lookups < LOOKUPS_MAX) {
-		discovery->n_lookups++;
-		entry->lookup = lookup_start(&discovery->context, domain, entry->peer,
-					     lookup_done, entry);
+		lookup_begin(entry);
 		return;
 	}
 	/* Fresh, or too soon after a failure, or too much going on: what is known will do. */
 	loop_defer(discovery->context.loop, &entry->task);
+}
+
+/* Waiters without a lookup are answered in this turn. Were it by what is forgotten, a call
+ * could still end in a conflict that is over. */
+void discovery_forget(struct discovery *discovery, const char *domain)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(discovery->entries, domain, entry);
+	if (entry == NULL)
+		return;
+	discard_peer(discovery, entry->peer);
+	entry->peer = NULL;
+	entry->err = ERR_BUSY;
+	entry->failures = 0;
+	entry->retry_ms = 0;
+	entry->fresh_until_ms = 0;
+	entry->outdated = entry->lookup != NULL;
+	if (entry->lookup == NULL && entry->waiters != NULL)
+		lookup_begin(entry);
+}
+
+void discovery_retry(struct discovery *discovery, const char *domain)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(discovery->entries, domain, entry);
+	if (entry == NULL ||
+	    (entry->failures == 0 && entry->peer != NULL && !entry->peer->trust.conflict))
+		return;
+	entry->retry_ms = 0;
+	entry->fresh_until_ms = 0;
 }
 
 void discovery_tick(struct discovery *discovery, int64_t now_ms)

@@ -6,7 +6,7 @@
 #include "restante/federation.h"
 
 #include "loop.h"
-#include "outbox.h"
+#include "orders.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -29,6 +29,7 @@ struct federation {
 	struct calls *calls;
 	struct remote *remote;
 	struct outboxes *outboxes;
+	struct orders *orders;
 	pthread_t thread;
 	int64_t next_tick_ms;
 	bool abandoned; /* calls and queries are refused */
@@ -61,6 +62,7 @@ static void federation_tick(struct federation *federation)
 	discovery_tick(federation->discovery, clock_now_ms());
 	calls_tick(federation->calls);
 	outboxes_tick(federation->outboxes);
+	orders_tick(federation->orders);
 }
 
 static void federation_turn(struct federation *federation)
@@ -120,6 +122,7 @@ static void federation_free(struct federation *federation)
 {
 	discovery_destroy(&federation->discovery);
 	remote_destroy(&federation->remote);
+	orders_destroy(&federation->orders);
 	outboxes_destroy(&federation->outboxes);
 	calls_destroy(&federation->calls);
 	inbox_destroy(&federation->inbox);
@@ -131,6 +134,7 @@ enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out)
 {
 	struct federation *federation = calloc(1, sizeof *federation);
+	enum err err;
 
 	if (federation == NULL)
 		fatal("out of memory");
@@ -142,13 +146,19 @@ enum err federation_start(const struct federation_config *config,
 	federation->calls = calls_create(config, federation->loop, federation->discovery);
 	federation->remote = remote_create(config, federation->calls, federation->discovery);
 	federation->outboxes = outboxes_create(config, federation->calls, federation->inbox);
-	if (pthread_create(&federation->thread, NULL, federation_main, federation) != 0) {
+	federation->orders =
+		orders_create(config->policy, federation->discovery, federation->outboxes);
+	err = orders_load(federation->orders, config->store);
+	if (err == ERR_OK &&
+	    pthread_create(&federation->thread, NULL, federation_main, federation) != 0) {
 		log_error(fatal, "what=thread name=federation");
-		federation_free(federation);
-		return ERR_INTERNAL;
+		err = ERR_INTERNAL;
 	}
-	*federation_out = federation;
-	return ERR_OK;
+	if (err == ERR_OK)
+		*federation_out = federation;
+	else
+		federation_free(federation);
+	return err;
 }
 
 static bool has_ended(const struct federation *federation)

@@ -153,8 +153,9 @@ static void pin_stored(struct message *message)
 		(struct lookup *)((char *)message - offsetof(struct lookup, put));
 
 	lookup->context->in_store--;
-	/* The pin of last time is still there, and this verdict comes again. */
-	if (lookup->put.op.err != ERR_OK)
+	/* The pin of last time is still there, and this verdict comes again. Or the operator
+	 * has had it forgotten: then discovery_forget() follows. */
+	if (lookup->put.op.err != ERR_OK && lookup->put.op.err != ERR_NOT_FOUND)
 		log_error(store_error, "domain=%s reason=\"keys of a peer were not stored\"",
 			  lookup->domain);
 	loop_defer(lookup->context->loop, &lookup->task);
@@ -165,6 +166,7 @@ static void store_pin(struct lookup *lookup, const struct found *found, bool kee
 	struct op_peer_put *put = &lookup->put;
 
 	put->domain = lookup->domain;
+	put->known = lookup->load.op.err == ERR_OK;
 	put->trust = trust_encode(lookup->arena, &lookup->trust);
 	/* A document whose keys are not believed does not replace one whose keys are. */
 	put->document = keep_last ? lookup->load.document : found->wrapper;

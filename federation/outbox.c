@@ -56,8 +56,9 @@ static void log_move(const struct outbox *outbox, enum destination_state before,
 
 	log_write(level, EVENT_destination_state,
 		  "domain=%s from=%s to=%s event=%s waiting=%lld next_try_s=%lld", row->domain,
-		  state_name(before), state_name(row->state), destination_event_name(event),
-		  (long long)(row->last - row->acked), (long long)(wait / SECONDS_MS));
+		  destination_state_name(before), destination_state_name(row->state),
+		  destination_event_name(event), (long long)(row->last - row->acked),
+		  (long long)(wait / SECONDS_MS));
 }
 
 void outbox_move(struct outbox *outbox, enum destination_event event, int64_t retry_after_ms)

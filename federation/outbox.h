@@ -88,7 +88,7 @@ struct ready_list {
 };
 
 struct outboxes {
-	const struct config *config;
+	struct policy *policy;
 	struct calls *calls;
 	struct stored_ops ops;
 	struct schedule schedule;
@@ -111,6 +111,11 @@ void outboxes_load(struct outboxes *all);
 /* Takes the item. */
 void outboxes_submit(struct outboxes *all, struct window_item *item);
 void outboxes_heard(struct outboxes *all, const char *domain);
+/* What the operator has said: other words about policy; its keys are no reason to hold what
+ * waits any longer; try now. */
+void outboxes_policy_changed(struct outboxes *all, const char *domain);
+void outboxes_agree(struct outboxes *all, const char *domain);
+void outboxes_flush(struct outboxes *all, const char *domain);
 void outboxes_turn(struct outboxes *all);
 void outboxes_tick(struct outboxes *all); /* about once a second */
 /* No new transactions. */

@@ -22,7 +22,7 @@ struct outboxes *outboxes_create(const struct federation_config *config, struct 
 
 	if (all == NULL)
 		fatal("out of memory");
-	all->config = config->config;
+	all->policy = config->policy;
 	all->calls = calls;
 	all->ops.store = config->store;
 	all->ops.inbox = inbox;
@@ -121,7 +121,7 @@ static void outbox_forget(struct outbox *outbox)
 static void outbox_check_policy(struct outbox *outbox)
 {
 	bool blocked = outbox->row.state == DESTINATION_BLOCKED;
-	bool allowed = federation_allows(outbox->all->config, outbox->row.domain);
+	bool allowed = policy_allows(outbox->all->policy, outbox->row.domain);
 
 	if (allowed == blocked)
 		outbox_move(outbox, allowed ? ON_ALLOWED : ON_DENIED, 0);
@@ -304,6 +304,36 @@ void outboxes_heard(struct outboxes *all, const char *domain)
 	outbox->heard_ms = now;
 	outbox_move(outbox, ON_HEARD, 0);
 	outbox_consider(outbox);
+}
+
+void outboxes_policy_changed(struct outboxes *all, const char *domain)
+{
+	struct outbox *outbox = outbox_find(all, domain);
+
+	if (outbox == NULL)
+		return;
+	outbox_check_policy(outbox);
+	outbox_consider(outbox);
+}
+
+void outboxes_agree(struct outboxes *all, const char *domain)
+{
+	struct outbox *outbox = outbox_find(all, domain);
+
+	if (outbox != NULL)
+		outbox_move(outbox, ON_AGREED, 0);
+	outboxes_flush(all, domain);
+}
+
+void outboxes_flush(struct outboxes *all, const char *domain)
+{
+	struct outbox *outbox = outbox_find(all, domain);
+
+	if (outbox != NULL) {
+		outbox->row.next_try_ms = clock_now_ms();
+		outbox_consider(outbox);
+	}
+	outboxes_load(all); /* what waits in the store alone */
 }
 
 /* --- the end --------------------------------------------------------------------------- */

@@ -116,6 +116,11 @@ size_t discovery_pending(const struct discovery *discovery);
  * discovery. `renew`: at least a minute old counts as stale (unknown kid, 401). */
 void discovery_get(struct discovery *discovery, const char *domain, bool renew,
 		   struct peer_wait *wait);
+/* The operator has had its keys forgotten: nothing that was known so far, or that a lookup
+ * under way may have begun with, is told any more. Who waits gets what is found now. */
+void discovery_forget(struct discovery *discovery, const char *domain);
+/* What failed lately, or is in conflict, is looked for again as soon as it is asked for. */
+void discovery_retry(struct discovery *discovery, const char *domain);
 /* Timers of the cache: call about once a second. */
 void discovery_tick(struct discovery *discovery, int64_t now_ms);
 

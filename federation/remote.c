@@ -38,7 +38,7 @@ struct query_job {
 struct remote {
 	struct calls *calls;
 	struct discovery *discovery;
-	const struct config *config;
+	struct policy *policy;
 	struct remote_job *jobs;
 	size_t n_jobs;
 	struct query_job *queries;
@@ -64,7 +64,7 @@ struct remote *remote_create(const struct federation_config *config, struct call
 {
 	struct remote *remote = must_calloc(sizeof *remote);
 
-	remote->config = config->config;
+	remote->policy = config->policy;
 	remote->calls = calls;
 	remote->discovery = discovery;
 	return remote;
@@ -207,7 +207,7 @@ void peer_query_take(struct remote *remote, struct peer_query *query)
 {
 	struct query_job *job;
 
-	if (!federation_allows(remote->config, query->domain)) {
+	if (!policy_allows(remote->policy, query->domain)) {
 		query_return(query, ERR_FEDERATION_DENIED);
 		return;
 	}

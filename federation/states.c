@@ -48,7 +48,7 @@ enum destination_state state_after(enum destination_state state, enum destinatio
 	return table[event][state];
 }
 
-const char *state_name(enum destination_state state)
+const char *destination_state_name(enum destination_state state)
 {
 	assert((size_t)state < DESTINATION_STATE_COUNT);
 	return state_names[state];
@@ -153,7 +153,8 @@ void destination_resume(struct destination *destination, const struct schedule *
 {
 	int64_t longest = schedule->backoff_max_ms;
 
-	if (destination->state == UP || destination->state == BLOCKED)
+	if (destination->state == UP || destination->state == BLOCKED ||
+	    destination->next_try_ms == 0)
 		return;
 	if (destination->state == PARKED)
 		longest = PARKED_PROBE_MS;

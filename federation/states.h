@@ -7,7 +7,7 @@
 #define FEDERATION_STATES_H
 
 #include "restante/clock.h"
-#include "restante/ops_federation.h"
+#include "restante/federation.h"
 
 #define PARK_AFTER_MS	   (7 * DAYS_MS)
 #define PARKED_PROBE_MS	   (6 * HOURS_MS)
@@ -31,7 +31,6 @@ enum destination_event {
 
 /* The transition table. */
 enum destination_state state_after(enum destination_state state, enum destination_event event);
-const char *state_name(enum destination_state state);
 const char *destination_event_name(enum destination_event event);
 
 struct schedule {
@@ -56,7 +55,7 @@ bool destination_apply(struct destination *destination, const struct schedule *s
 bool destination_is_due(const struct destination *destination, int64_t now_ms);
 
 /* After a restart: nothing waits longer than it would have, and what is due is spread over
- * the first backoff. */
+ * the first backoff, but for what the operator wants tried at once (next_try 0). */
 void destination_resume(struct destination *destination, const struct schedule *schedule,
 			int64_t now_ms, uint32_t dice);
 

@@ -11,6 +11,7 @@
 
 struct outbox;
 struct outboxes;
+struct orders;
 
 struct stored_op {
 	union { /* first: a store_op begins with its message */
@@ -21,16 +22,18 @@ struct stored_op {
 		struct op_outbox_settle settle;
 		struct op_outbox_reset reset;
 		struct op_outbox_expire expire;
+		struct op_peer_orders_read orders_read;
 	};
 	struct stored_ops *ops;
 	struct stored_op *next;
 	struct arena *arena;
 	int64_t not_before_ms;
 	/* Called when the store has done it, with ERR_OK or an expected outcome; ends in
-	 * stored_op_free() or stored_op_tell(). Exactly one of the two contexts is set. */
+	 * stored_op_free() or stored_op_tell(). Exactly one of the contexts is set. */
 	void (*done)(struct stored_op *op);
 	struct outbox *outbox;
 	struct outboxes *outboxes;
+	struct orders *orders;
 	struct effects_told told;
 };
 

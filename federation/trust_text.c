@@ -175,3 +175,36 @@ enum err trust_decode(struct bytes text, struct trust *trust_out)
 	*trust_out = trust;
 	return ERR_OK;
 }
+
+static enum peer_keys_state keys_state(const struct trust *trust)
+{
+	if (trust->conflict)
+		return PEER_KEYS_CONFLICT;
+	if (!trust->pinned)
+		return PEER_KEYS_NONE;
+	return trust->verified ? PEER_KEYS_VERIFIED : PEER_KEYS_UNVERIFIED;
+}
+
+enum err federation_peer_keys(struct bytes text, struct peer_keys *keys_out)
+{
+	static const uint8_t none[32];
+	struct trust trust;
+	enum err err = trust_decode(text, &trust);
+
+	if (err != ERR_OK)
+		return err;
+	*keys_out = (struct peer_keys){
+		.state = keys_state(&trust),
+		.verified = trust.verified,
+		.pinned_ms = trust.pinned_ms,
+		.n_keys = trust.n_keys,
+		.has_root = trust.has_root,
+		.refuted = trust.refuted,
+		.has_candidate = memcmp(trust.candidate, none, sizeof none) != 0,
+		.candidate_since_ms = trust.candidate_since_ms,
+	};
+	memcpy(keys_out->candidate, trust.candidate, sizeof keys_out->candidate);
+	memcpy(keys_out->keys, trust.keys, sizeof keys_out->keys);
+	memcpy(keys_out->root_key, trust.root_key, sizeof keys_out->root_key);
+	return ERR_OK;
+}

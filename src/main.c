@@ -7,11 +7,12 @@
 #include "restante/crypto.h"
 #include "restante/log.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 static const struct command {
-	const char *name; /* one word or two */
+	const char *name; /* one word or two, and the one that it takes, in capitals */
 	int (*run)(const struct options *options);
 	const char *help;
 } commands[] = {
@@ -23,6 +24,12 @@ static const struct command {
 	{"restored", cli_restored,
 	 "say that the database was restored from a backup; acts at the next start"},
 	{"key new", cli_key_new, "make one more server key, to replace one: --kid KID"},
+	{"peer list", cli_peer_list, "list the nodes that are known, and what waits for them"},
+	{"peer show DOMAIN", cli_peer_show, "print all that is known of one"},
+	{"peer repin DOMAIN", cli_peer_repin, "forget its keys and trust those it shows next"},
+	{"peer block DOMAIN", cli_peer_block, "have no dealings with it"},
+	{"peer allow DOMAIN", cli_peer_allow, "end that, or let it in despite an allowlist"},
+	{"peer flush DOMAIN", cli_peer_flush, "try now to send what waits for it"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -34,42 +41,65 @@ static void usage(FILE *out)
 		"usage: restante COMMAND [--config FILE] [options]\n\n",
 		RESTANTE_VERSION);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-18s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n--config is " DEFAULT_CONFIG " unless given.\n");
 }
 
-/* `--name value` pairs; false for anything else. */
+/* `--name value` pairs and one word; false for anything else. */
 static bool options_parse(int n, char **words, struct options *options)
 {
-	for (int i = 0; i < n; i += 2) {
-		const char **target = strcmp(words[i], "--config") == 0	  ? &options->config
-				      : strcmp(words[i], "--domain") == 0 ? &options->domain
-				      : strcmp(words[i], "--dir") == 0	  ? &options->dir
-				      : strcmp(words[i], "--days") == 0	  ? &options->days
-				      : strcmp(words[i], "--kid") == 0	  ? &options->kid
-									  : NULL;
+	for (int i = 0; i < n; i++) {
+		const char **target;
+
+		if (words[i][0] != '-' && options->word == NULL) {
+			options->word = words[i];
+			continue;
+		}
+		target = strcmp(words[i], "--config") == 0   ? &options->config
+			 : strcmp(words[i], "--domain") == 0 ? &options->domain
+			 : strcmp(words[i], "--dir") == 0    ? &options->dir
+			 : strcmp(words[i], "--days") == 0   ? &options->days
+			 : strcmp(words[i], "--kid") == 0    ? &options->kid
+							     : NULL;
 
 		if (target == NULL || i + 1 == n) {
 			fprintf(stderr, "restante: %s: unknown option, or no value\n",
 				words[i]);
 			return false;
 		}
-		*target = words[i + 1];
+		*target = words[++i];
 	}
 	return true;
+}
+
+static bool word_fits(const struct command *command, const struct options *options)
+{
+	const char *last = strrchr(command->name, ' ');
+	bool takes_one = last != NULL && isupper((unsigned char)last[1]);
+
+	if (takes_one && options->word == NULL)
+		fprintf(stderr, "usage: restante %s\n", command->name);
+	else if (!takes_one && options->word != NULL)
+		fprintf(stderr, "restante: %s: one word too many\n", options->word);
+	return takes_one == (options->word != NULL);
 }
 
 /* How many words name this command: 0, if it is another one that is named. */
 static int command_words(const struct command *command, int n, char **words)
 {
-	const char *second = strchr(command->name, ' ');
-	size_t len = strcspn(command->name, " ");
+	const char *name = command->name;
+	int count = 0;
 
-	if (n < 1 || strlen(words[0]) != len || strncmp(words[0], command->name, len) != 0)
-		return 0;
-	if (second == NULL)
-		return 1;
-	return n >= 2 && strcmp(words[1], second + 1) == 0 ? 2 : 0;
+	while (*name != '\0' && !isupper((unsigned char)*name)) {
+		size_t len = strcspn(name, " ");
+
+		if (count == n || strlen(words[count]) != len ||
+		    strncmp(words[count], name, len) != 0)
+			return 0;
+		count++;
+		name += len + (name[len] == ' ');
+	}
+	return count;
 }
 
 int main(int argc, char **argv)
@@ -91,7 +121,8 @@ int main(int argc, char **argv)
 
 		if (words == 0)
 			continue;
-		if (!options_parse(argc - 1 - words, argv + 1 + words, &options))
+		if (!options_parse(argc - 1 - words, argv + 1 + words, &options) ||
+		    !word_fits(&commands[i], &options))
 			return 2;
 		return commands[i].run(&options);
 	}

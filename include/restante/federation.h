@@ -17,8 +17,21 @@
 
 struct federation;
 
+/* With which domains this node talks: its configuration, and what the operator says about
+ * single ones while it runs (`restante peer block`, `allow`). */
+struct policy;
+
+struct policy *policy_create(const struct config *config); /* which outlives it */
+void policy_destroy(struct policy **policy);
+/* Any thread. Never with itself. What the configuration denies, or the operator, is denied;
+ * what the operator allows needs no entry in an allowlist, but mode closed stays closed. */
+bool policy_allows(struct policy *policy, const char *domain);
+/* The operator's word about a domain, in place of the one before. One thread at a time. */
+void policy_say(struct policy *policy, const char *domain, bool allowed);
+
 struct federation_config {
 	const struct config *config; /* outlives the thread */
+	struct policy *policy;	     /* too; gets the operator's words from the store */
 	const struct sign_key *keys; /* live server keys; the first one signs */
 	size_t n_keys;
 	struct store *store;
@@ -36,6 +49,7 @@ struct effects_told {
 	const struct effects *effects;
 };
 
+/* ERR_STORE: the operator's words could not be read. */
 enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out) MUST_CHECK;
 /* Stops sending, waits for what is in flight up to a few seconds, joins. On the thread of
@@ -82,8 +96,30 @@ struct remote_call {
 };
 bool federation_call(struct federation *federation, struct remote_call *call) MUST_CHECK;
 
-/* May this node talk with that one (mode, allow, deny)? Pure, any thread. */
-bool federation_allows(const struct config *config, const char *domain);
+/* What the store has as `trust` of a peer, for people. Pure. ERR_VALIDATION: unreadable. */
+enum peer_keys_state {
+	PEER_KEYS_NONE,
+	PEER_KEYS_UNVERIFIED, /* pinned; TXT has not matched yet */
+	PEER_KEYS_VERIFIED,
+	PEER_KEYS_CONFLICT
+};
+
+struct peer_keys {
+	enum peer_keys_state state;
+	bool verified;
+	int64_t pinned_ms;
+	struct server_key keys[2 * SERVER_KEYS_MAX]; /* what is pinned, in a conflict too */
+	size_t n_keys;
+	bool has_root;
+	uint8_t root_key[32];
+	bool refuted; /* validated TXT speaks against the pinned keys */
+	/* The keys that it shows instead, by the SHA-256 of their kids and keys. */
+	bool has_candidate;
+	uint8_t candidate[32];
+	int64_t candidate_since_ms; /* validated TXT has named them; 0: it has not */
+};
+enum err federation_peer_keys(struct bytes trust, struct peer_keys *keys_out) MUST_CHECK;
+const char *destination_state_name(enum destination_state state);
 
 /* This node's own document, built from configuration and keys. Pure. `previous` and
  * `revision` go on from the file data_dir/document.json, which is rewritten. */

@@ -135,12 +135,78 @@ struct op_peer_load {
 	struct bytes trust; /* pins and state, JSON or text of federation/trust.c */
 };
 
+/* `known`: it goes on from what a PEER_LOAD has found. ERR_NOT_FOUND then: the operator has
+ * had that forgotten meanwhile. */
 struct op_peer_put {
 	struct store_op op;
 	const char *domain;
+	bool known;
 	struct bytes document;
 	int64_t fetched_ms;
 	struct bytes trust;
+};
+
+/* --- the operator's orders (restante peer) ----------------------------------------------- */
+
+enum peer_order_kind {
+	PEER_ORDER_BLOCK, /* no dealings with this domain, until ALLOW */
+	PEER_ORDER_ALLOW,
+	PEER_ORDER_REPIN, /* forget its keys: those that it shows next are pinned */
+	PEER_ORDER_FLUSH  /* try now what waits for it */
+};
+
+/* Gives an order. What the database can do of it is done at once, so that it also holds for a
+ * node that is not running; a running one finds the order by PEER_ORDERS_READ. ERR_NOT_FOUND
+ * for REPIN and FLUSH: nothing is known of this domain. */
+struct op_peer_order {
+	struct store_op op;
+	const char *domain;
+	enum peer_order_kind kind;
+};
+
+struct peer_order {
+	char domain[DOMAIN_SIZE];
+	enum peer_order_kind kind;
+};
+
+struct peer_policy {
+	char domain[DOMAIN_SIZE];
+	bool allowed;
+};
+
+/* Orders behind `after`, in order, or what holds now: then no orders, but all policies. */
+struct op_peer_orders_read {
+	struct store_op op;
+	bool now;
+	int64_t after;
+	/* out */
+	int64_t newest; /* to go on from */
+	struct peer_order *orders;
+	size_t n_orders;
+	struct peer_policy *policies;
+	size_t n_policies;
+};
+
+/* One domain of which anything is known. */
+struct peer_status {
+	char domain[DOMAIN_SIZE];
+	bool has_destination; /* something has been sent there, or was to be */
+	struct destination destination;
+	int64_t oldest_ms; /* when the first of what waits came; 0: nothing waits */
+	bool has_origin;   /* it has sent transactions here */
+	bool has_policy;
+	bool allowed;	    /* the operator's word, with has_policy */
+	int64_t fetched_ms; /* its document; 0: none */
+	struct bytes trust; /* as in op_peer_load; empty: none */
+};
+
+/* All of them by name, or that of one domain. */
+struct op_peers_list {
+	struct store_op op;
+	const char *domain; /* NULL: all */
+	/* out */
+	struct peer_status *peers;
+	size_t count;
 };
 
 #endif

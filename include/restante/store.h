@@ -62,6 +62,9 @@ void store_close(struct store **store);
 
 /* True: the operation is given away and will come back. False: the lane is full. */
 bool store_post(struct store *store, struct store_op *op) MUST_CHECK;
+/* Posts it, waits until it is done, and returns its outcome: for threads that have nothing else
+ * to do. Sets its reply_to. ERR_BUSY: the lane is full. */
+enum err store_run(struct store *store, struct store_op *op) MUST_CHECK;
 
 /* For `restante check`: opens without changing anything. Problems, one a line. */
 enum err store_check(const struct store_config *config, struct text *problems) MUST_CHECK;

@@ -94,7 +94,7 @@ static enum err inbound_check_head(struct request *request, struct inbound *inbo
 		return ERR_SIG_MISSING;
 	if (request->query.len > 0)
 		return ERR_SIG_FORMAT;
-	if (!federation_allows(node->config, inbound->params.origin))
+	if (!policy_allows(node->policy, inbound->params.origin))
 		return ERR_FEDERATION_DENIED;
 	if (!bytes_equal(request->destination, bytes_of_text(node->config->node_domain)))
 		return ERR_SIG_DESTINATION;

@@ -222,6 +222,7 @@ static enum err start_server(struct node *node)
 static enum err start_federation(struct node *node)
 {
 	struct federation_config config = {.config = node->config,
+					   .policy = node->policy,
 					   .keys = node->keys.live,
 					   .n_keys = node->keys.n_live,
 					   .store = node->store,
@@ -239,6 +240,7 @@ static enum err node_start(struct node *node)
 	start_limits(node);
 	node->nonces =
 		nonces_create(NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
+	node->policy = policy_create(node->config);
 	node_store_config(node->config, &node->store_config);
 	node->store_config.serves = true;
 	err = node_keys_load(node->config->node_data_dir, &node->keys);
@@ -329,6 +331,7 @@ void node_destroy(struct node **node_p)
 		server_destroy(&node->server);
 	live_destroy(&node->live);
 	nonces_destroy(&node->nonces);
+	policy_destroy(&node->policy);
 	origins_forget(node);
 	for (size_t i = 0; i < LIMIT_COUNT; i++)
 		ratelimit_destroy(&node->limits[i]);

@@ -31,6 +31,7 @@ struct node {
 	struct server *server;
 	struct inbox *inbox; /* the server's */
 	struct live *live;
+	struct policy *policy;
 	struct federation *federation;
 	struct nonces *nonces;
 	struct known_origin *origins; /* origins.c */

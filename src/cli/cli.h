@@ -17,6 +17,7 @@ struct options {
 	const char *dir;
 	const char *days;
 	const char *kid;
+	const char *word; /* the one without a dash */
 };
 
 int cli_init(const struct options *options);
@@ -26,6 +27,12 @@ int cli_dns(const struct options *options);
 int cli_invite(const struct options *options);
 int cli_key_new(const struct options *options);
 int cli_restored(const struct options *options);
+int cli_peer_list(const struct options *options);
+int cli_peer_show(const struct options *options);
+int cli_peer_repin(const struct options *options);
+int cli_peer_block(const struct options *options);
+int cli_peer_allow(const struct options *options);
+int cli_peer_flush(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);

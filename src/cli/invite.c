@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * restante invite: a token with which one account can be registered. Works beside a
- * running node, for the database lets two write.
+ * restante invite: a token with which one account can be registered.
  */
 #include "cli.h"
 

@@ -85,6 +85,9 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_OUTBOX_EXPIRE] = OUT_FROM(outbox_expire, destination),
 	[STORE_PEER_LOAD] = OUT_FROM(peer_load, document),
 	[STORE_PEER_PUT] = NO_OUT(peer_put),
+	[STORE_PEER_ORDER] = NO_OUT(peer_order),
+	[STORE_PEER_ORDERS_READ] = OUT_FROM(peer_orders_read, newest),
+	[STORE_PEERS_LIST] = OUT_FROM(peers_list, peers),
 };
 
 /* --- opening -------------------------------------------------------------------------- */

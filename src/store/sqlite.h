@@ -245,6 +245,9 @@ OP(outbox_reset);
 OP(outbox_expire);
 OP(peer_load);
 OP(peer_put);
+OP(peer_order);
+OP(peer_orders_read);
+OP(peers_list);
 #undef OP
 
 #endif

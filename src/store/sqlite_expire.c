@@ -16,6 +16,8 @@
 #define RECEIVED_LIFE_MS (31 * DAYS_MS)
 /* As long as the subscription that comes with fetching a list. */
 #define LIST_LIFE_MS	 (30 * DAYS_MS)
+/* A node that runs has seen an order long before. */
+#define ORDER_LIFE_MS	 (1 * DAYS_MS)
 
 static void count_removed(struct op_expire *expire, int64_t removed)
 {
@@ -126,6 +128,9 @@ static enum err others_sweep(struct sqlite *sqlite, struct op_expire *expire)
 		{"DELETE FROM remote_list WHERE address IN (SELECT address FROM remote_list"
 		 " WHERE seen_ms <= ?1 LIMIT ?2)",
 		 LIST_LIFE_MS},
+		{"DELETE FROM peer_order WHERE order_key IN (SELECT order_key FROM peer_order"
+		 " WHERE at_ms <= ?1 LIMIT ?2)",
+		 ORDER_LIFE_MS},
 	};
 	enum err err = ERR_OK;
 

@@ -34,16 +34,21 @@ static struct bytes not_null(struct bytes bytes)
 enum err sqlite_peer_put(struct sqlite *sqlite, struct store_op *op)
 {
 	struct op_peer_put *put = (struct op_peer_put *)op;
-	struct query query =
-		query_begin(sqlite, "INSERT INTO peer (domain, document, fetched_ms, trust)"
-				    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (domain) DO UPDATE"
-				    " SET document = ?2, fetched_ms = ?3, trust = ?4");
+	struct query query = query_begin(
+		sqlite, put->known
+				? "UPDATE peer SET document = ?2, fetched_ms = ?3, trust = ?4"
+				  " WHERE domain = ?1"
+				: "INSERT INTO peer (domain, document, fetched_ms, trust)"
+				  " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (domain) DO UPDATE"
+				  " SET document = ?2, fetched_ms = ?3, trust = ?4");
+	enum err err;
 
 	query_text(&query, 1, put->domain);
 	query_blob(&query, 2, not_null(put->document));
 	query_int(&query, 3, put->fetched_ms);
 	query_blob(&query, 4, not_null(put->trust));
-	return query_run(&query);
+	err = query_run(&query);
+	return err == ERR_OK && query_changes(sqlite) == 0 ? ERR_NOT_FOUND : err;
 }
 
 /* --- lists of remote accounts ----------------------------------------------------------- */

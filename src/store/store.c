@@ -333,6 +333,19 @@ bool store_post(struct store *store, struct store_op *op)
 	return inbox_post(store->lanes[lane_of[op->kind]].inbox, &op->message);
 }
 
+enum err store_run(struct store *store, struct store_op *op)
+{
+	struct inbox *inbox = inbox_create(1, NULL, NULL);
+	bool posted;
+
+	op->message.reply_to = inbox;
+	posted = store_post(store, op);
+	if (posted)
+		(void)inbox_wait(inbox, 1);
+	inbox_destroy(&inbox);
+	return posted ? op->err : ERR_BUSY;
+}
+
 enum err store_check(const struct store_config *config, struct text *problems)
 {
 	const struct backend *backend = find_backend(config);

@@ -405,6 +405,16 @@ static void only_the_owner_can_read_the_database(void **state)
 	assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+static void read_at(const char *path, long offset, void *data_out, size_t len)
+{
+	FILE *file = fopen(path, "rb");
+
+	assert_non_null(file);
+	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+	assert_int_equal(fread(data_out, 1, len, file), len);
+	fclose(file);
+}
+
 static void write_at(const char *path, long offset, const void *data, size_t len)
 {
 	FILE *file = fopen(path, "r+b");
@@ -420,17 +430,19 @@ static void a_newer_database_is_refused(void **state)
 	struct contract *contract = *state;
 	struct text problems;
 	struct store *store = NULL;
+	uint8_t version[4];
 
 	store_close(&contract->store);
 	text_init(&problems, contract->arena, 100);
 	assert_int_equal(store_check(&contract->config, &problems), ERR_OK);
 	assert_int_equal(problems.len, 0);
 	/* user_version stands at byte 60 of the file (sqlite.org/fileformat.html). */
+	read_at(database_path(contract), 60, version, sizeof version);
 	write_at(database_path(contract), 60, "\0\0\x03\xe7", 4);
 	assert_int_equal(store_check(&contract->config, &problems), ERR_STORE);
 	assert_non_null(strstr(problems.data, "999"));
 	assert_int_equal(store_open(&contract->config, &store), ERR_STORE);
-	write_at(database_path(contract), 60, "\0\0\0\x01", 4);
+	write_at(database_path(contract), 60, version, sizeof version);
 	contract_open(contract);
 }
 

@@ -43,6 +43,8 @@ bool store_post(struct store *store, struct store_op *op)
 
 		assert_int_equal(op->kind, STORE_PEER_PUT);
 		store->puts++;
+		if (op->err == ERR_OK && put->known && store->trust.len == 0)
+			op->err = ERR_NOT_FOUND;
 		if (op->err == ERR_OK) {
 			store->document = arena_bytes(store->arena, put->document);
 			store->trust = arena_bytes(store->arena, put->trust);
@@ -283,6 +285,12 @@ static inline bool believes(const struct fixture *f, enum name name)
 		trust_key(&f->waiter.peer.trust, f->keys[name].kid, clock_now_ms());
 
 	return key != NULL && memcmp(key->public_key, f->keys[name].public_key, 32) == 0;
+}
+
+/* The operator has had the keys forgotten. */
+static inline void forget(struct fixture *f)
+{
+	f->store.document = f->store.trust = (struct bytes){0};
 }
 
 /* As after a restart: only the store is left. */

@@ -281,6 +281,7 @@ static inline int fake_setup(void **state)
 	fake->effects_inbox = inbox_create(1, NULL, NULL);
 	fake->federation = (struct federation_config){
 		.config = &fake->config,
+		.policy = policy_create(&fake->config),
 		.store = (struct store *)(void *)fake,
 		.effects_inbox = fake->effects_inbox,
 		.effects_deliver = told,
@@ -305,6 +306,7 @@ static inline int fake_teardown(void **state)
 	inbox_destroy(&fake->effects_inbox);
 	for (size_t i = 0; i < fake->n_outboxes; i++)
 		free(fake->outboxes[i]);
+	policy_destroy(&fake->federation.policy);
 	free(fake);
 	return 0;
 }

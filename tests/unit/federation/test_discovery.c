@@ -354,6 +354,103 @@ static void a_stranger_does_not_replace_what_is_known(void **state)
 	assert_false(f->waiter.peer.trust.conflict);
 }
 
+static void keys_that_are_forgotten_are_pinned_anew(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.federation_hosts.count = 1;
+	assert_int_equal(find(f), ERR_OK);
+	restart(f);
+	serve(f, STRANGER, -1);
+	assert_int_equal(find(f), ERR_OK);
+	assert_true(f->waiter.peer.trust.conflict);
+	forget(f);
+	discovery_forget(f->discovery, "a.example");
+	assert_int_equal(find(f), ERR_OK);
+	assert_false(f->waiter.peer.trust.conflict);
+	assert_true(believes(f, STRANGER));
+	assert_false(believes(f, K1));
+	discovery_forget(f->discovery, "nobody.example");
+}
+
+/* In every step of the way: who waits is told of the new keys alone, and the old ones stay
+ * forgotten. */
+static void a_lookup_under_way_does_not_bring_back_what_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	bool ended = false;
+
+	if (!f->group->there)
+		fail_msg("the web server of this test needs python3 and openssl");
+	publish_srv(f, 0);
+	for (int turns = 0; !ended; turns++) {
+		restart(f);
+		forget(f);
+		serve(f, K1, -1);
+		assert_int_equal(find(f), ERR_OK);
+		restart(f);
+		serve(f, STRANGER, -1);
+		ask(f, &f->waiter, "a.example", false);
+		for (int i = 0; i < turns && f->waiter.answers == 0; i++) {
+			loop_turn(f->loop, 1);
+			fake_dns_serve(&f->dns);
+			inbox_dispatch(f->inbox, NULL);
+		}
+		forget(f);
+		discovery_forget(f->discovery, "a.example");
+		ended = f->waiter.answers > 0;
+		if (ended)
+			assert_int_equal(find(f), ERR_OK);
+		else
+			run(f, &f->waiter);
+		assert_false(f->waiter.peer.trust.conflict);
+		assert_true(believes(f, STRANGER));
+		assert_false(believes(f, K1));
+		assert_int_equal(find(f), ERR_OK);
+		assert_true(believes(f, STRANGER));
+	}
+}
+
+/* Also those whose answer is on its way. */
+static void who_waits_for_an_answer_gets_none_that_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.federation_hosts.count = 1;
+	assert_int_equal(find(f), ERR_OK);
+	serve(f, STRANGER, -1);
+	ask(f, &f->waiter, "a.example", false); /* from the cache, at the end of the turn */
+	forget(f);
+	discovery_forget(f->discovery, "a.example");
+	run(f, &f->waiter);
+	assert_true(believes(f, STRANGER));
+}
+
+static void what_failed_is_retried_for_the_operator(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(find(f), ERR_PEER_UNREACHABLE);
+	publish_srv(f, 0);
+	assert_int_equal(find(f), ERR_PEER_UNREACHABLE);
+	discovery_retry(f->discovery, "a.example");
+	assert_int_equal(find(f), ERR_OK);
+	/* What works is not looked for again. */
+	discovery_retry(f->discovery, "a.example");
+	assert_int_equal(find(f), ERR_OK);
+	assert_int_equal(fetched(f), 1);
+	restart(f);
+	serve(f, STRANGER, -1);
+	assert_int_equal(find(f), ERR_OK);
+	assert_true(f->waiter.peer.trust.conflict);
+	serve(f, K1, -1);
+	assert_int_equal(find(f), ERR_OK);
+	assert_true(f->waiter.peer.trust.conflict);
+	discovery_retry(f->discovery, "a.example");
+	assert_int_equal(find(f), ERR_OK);
+	assert_false(f->waiter.peer.trust.conflict);
+}
+
 static void an_end_in_the_middle_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -397,6 +494,10 @@ int main(void)
 		TEST(a_pinned_domain_does_not_wait_for_txt),
 		TEST(keys_rotate_across_restarts),
 		TEST(a_stranger_does_not_replace_what_is_known),
+		TEST(keys_that_are_forgotten_are_pinned_anew),
+		TEST(a_lookup_under_way_does_not_bring_back_what_is_forgotten),
+		TEST(who_waits_for_an_answer_gets_none_that_is_forgotten),
+		TEST(what_failed_is_retried_for_the_operator),
 		TEST(an_end_in_the_middle_leaves_nothing),
 	};
 

@@ -280,6 +280,7 @@ static void a_restart_repeats_what_may_have_been_taken(void **state)
 	row->acked = row->base = 1;
 	row->offered = 3;
 	row->state = DESTINATION_BACKOFF;
+	row->next_try_ms = 1;
 	fake_start();
 	assert_int_equal(fake->n_calls, 0); /* it is spread */
 	outboxes_heard(fake->all, B);
@@ -322,6 +323,70 @@ static void policy_blocks_and_unblocks(void **state)
 	fake_start();
 	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_UP);
 	assert_int_equal(fake->n_calls, 1);
+}
+
+static void the_operator_blocks_and_allows(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_OK, 200, ok1);
+	policy_say(fake->federation.policy, B, false);
+	outboxes_policy_changed(fake->all, B);
+	put(B, "[2]", true);
+	pump();
+	assert_int_equal(fake->n_calls, 0);
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_BLOCKED);
+	outboxes_flush(fake->all, B);
+	pump();
+	assert_int_equal(fake->n_calls, 0);
+	policy_say(fake->federation.policy, B, true);
+	outboxes_policy_changed(fake->all, B);
+	pump();
+	assert_string_equal(tail_of(sent()), "\"seq\":2,\"items\":[[2]]}");
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_UP);
+	outboxes_policy_changed(fake->all, "nobody.test");
+}
+
+static void a_flush_tries_at_once_and_is_a_try_like_others(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_PEER_UNREACHABLE, 0, "");
+	assert_int_equal(fake->n_calls, 0);
+	outboxes_flush(fake->all, B);
+	pump();
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[1]]}");
+	answer(ERR_PEER_UNREACHABLE, 0, "");
+	assert_int_equal(fake_outbox(B)->row.failures, 2);
+	assert_int_equal(fake->n_calls, 0);
+}
+
+static void a_flush_finds_what_only_the_store_knows(void **state)
+{
+	(void)state;
+	put(B, "[1]", false);
+	pump();
+	assert_int_equal(fake->n_calls, 0);
+	outboxes_flush(fake->all, B);
+	pump();
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[1]]}");
+}
+
+static void a_repin_ends_the_wait_in_a_conflict(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer_call(&(struct call_answer){.err = ERR_KEY_CONFLICT});
+	put(B, "[2]", true);
+	outboxes_agree(fake->all, B);
+	pump();
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_UP);
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[1],[2]]}");
+	answer_call(&(struct call_answer){.err = ERR_KEY_CONFLICT});
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_KEY_CONFLICT);
 }
 
 static void a_full_store_is_tried_again(void **state)
@@ -481,6 +546,10 @@ int main(void)
 		OUTBOX_TEST(a_restart_repeats_what_may_have_been_taken),
 		OUTBOX_TEST(keys_in_conflict_hold_what_waits),
 		OUTBOX_TEST(policy_blocks_and_unblocks),
+		OUTBOX_TEST(the_operator_blocks_and_allows),
+		OUTBOX_TEST(a_flush_tries_at_once_and_is_a_try_like_others),
+		OUTBOX_TEST(a_flush_finds_what_only_the_store_knows),
+		OUTBOX_TEST(a_repin_ends_the_wait_in_a_conflict),
 		OUTBOX_TEST(a_full_store_is_tried_again),
 		OUTBOX_TEST(effects_are_told_also_when_the_inbox_was_full),
 		OUTBOX_TEST(items_whose_time_is_over_are_given_up),

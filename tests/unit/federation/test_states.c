@@ -39,9 +39,10 @@ static void every_event_leads_where_the_table_says(void **state)
 	assert_int_equal(sizeof rows / sizeof rows[0], DESTINATION_EVENT_COUNT);
 	for (size_t i = 0; i < DESTINATION_EVENT_COUNT; i++)
 		for (int from = 0; from < DESTINATION_STATE_COUNT; from++)
-			assert_string_equal(state_name(state_after((enum destination_state)from,
+			assert_string_equal(
+				destination_state_name(state_after((enum destination_state)from,
 								   rows[i].event)),
-					    rows[i].to[from]);
+				rows[i].to[from]);
 }
 
 static bool apply(struct destination *destination, enum destination_event event, int64_t now_ms,
@@ -146,6 +147,15 @@ static void a_restart_spreads_what_is_due(void **state)
 	assert_int_equal(d.next_try_ms, NOW + HOURS_MS);
 }
 
+static void what_the_operator_wants_tried_is_not_spread(void **state)
+{
+	struct destination d = {.state = DESTINATION_PARKED};
+
+	(void)state;
+	destination_resume(&d, &schedule, NOW, JITTER_STEPS - 1);
+	assert_true(destination_is_due(&d, NOW));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +166,7 @@ int main(void)
 		cmocka_unit_test(a_week_of_failure_parks),
 		cmocka_unit_test(being_heard_of_means_trying_now),
 		cmocka_unit_test(a_restart_spreads_what_is_due),
+		cmocka_unit_test(what_the_operator_wants_tried_is_not_spread),
 	};
 
 	return cmocka_run_group_tests_name("states", tests, NULL, NULL);
