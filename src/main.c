@@ -29,7 +29,8 @@ static const struct command {
 	{"peer repin DOMAIN", cli_peer_repin, "forget its keys and trust those it shows next"},
 	{"peer block DOMAIN", cli_peer_block, "have no dealings with it"},
 	{"peer allow DOMAIN", cli_peer_allow, "end that, or let it in despite an allowlist"},
-	{"peer flush DOMAIN", cli_peer_flush, "try now to send what waits for it"},
+	{"peer flush DOMAIN", cli_peer_flush,
+	 "try now to send what waits for it, as with mail queues"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

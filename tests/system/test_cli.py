@@ -4,7 +4,6 @@
 import base64
 import json
 import re
-import sqlite3
 import time
 
 import pytest
@@ -133,46 +132,8 @@ def test_a_key_is_replaced_while_messages_go_on(lab, signal):
 OPERATING = (ROOT / "docs/operating.md").read_text()
 
 
-def statement_of_the_page(begin):
-    return re.search(rf'sqlite3 \S+ "({begin} [^"]*)"', OPERATING)[1]
-
-
-def execute(node, statement):
-    with sqlite3.connect(node.folder / "data/restante.db") as database:
-        database.executescript(statement)
-    database.close()
-
-
 def test_every_event_is_explained():
     events = re.findall(r"^EVENT\((\w+)\)", (ROOT / "include/restante/log.def").read_text(),
                         re.MULTILINE)
     section = OPERATING.split("\n## Log\n")[1].split("\n## ")[0]
     assert [event for event in events if f"`{event}`" not in section] == []
-
-
-def test_forgetting_a_node_ends_its_key_conflict(lab, signal):
-    a, b = lab.add_node("a.test", **OPTIONS), lab.add_node("b.test", **OPTIONS)
-    lab.start()
-    alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
-    message = letter(alice, bob.address, "held, then delivered")
-    for node in a, b:
-        node.stop()
-    (b.folder / "data/document.json").unlink()
-    (b.folder / "data/keys/k1.key").unlink()
-    (b.folder / "data/keys/root.pub").unlink()
-    (b.folder / "root.key").unlink()
-    other = lab.folder / "other"
-    assert restante("init", "--domain", "b.test", "--dir", other)[0] == 0
-    for name in "k1.key", "root.pub":
-        (other / "data/keys" / name).rename(b.folder / "data/keys" / name)
-    b.publish()
-    lab.names.apply()
-    b.start()
-    a.start()
-    post(alice, message)
-    wait_until(lambda: a.metric("restante_key_conflicts_total") == 1, "the conflict")
-    assert bob.client.mailbox()["items"] == []
-    a.stop()
-    execute(a, statement_of_the_page("DELETE").replace("b.example", "b.test"))
-    a.start()
-    wait_until(lambda: len(bob.client.mailbox()["items"]) == 1, "the message", 30)
