@@ -70,8 +70,8 @@ def test_help_and_mistakes():
     for command in "init", "serve", "check", "dns", "invite", "restored":
         assert re.search(rf"^  {command}\b", text, re.MULTILINE)
     assert restante("--version")[0] == 0
-    for mistake in [], ["dance"], ["serve", "--speed", "2"], ["serve", "--config"], ["serve", "now"], ["init"], \
-            ["init", "--domain", "Example.org"], ["invite", "--days", "0"]:
+    for mistake in [], ["dance"], ["serve", "--speed", "2"], ["serve", "--config"], ["init"], \
+            ["init", "--domain", "Example.org"], ["invite", "--days", "0"], ["serve", "now"]:
         status, text = restante(*mistake)
         assert status == 2 and "restante" in text
 
