@@ -36,8 +36,15 @@ struct password_request {
 	const char *current_password;
 };
 
+/* What an account does with first messages of addresses that it has neither accepted nor
+ * blocked. The numbers are stored: never change them. */
+enum strangers { STRANGERS_REFUSE, STRANGERS_REQUEST, STRANGERS_ACCEPT };
+const char *strangers_name(enum strangers strangers);
+enum err strangers_parse(struct bytes text, enum strangers *strangers_out) MUST_CHECK;
+
 struct account_patch {
-	bool has_open, open_to_strangers;
+	bool has_strangers;
+	enum strangers strangers;
 	bool has_receipts, receipts;
 };
 
@@ -70,7 +77,7 @@ struct bytes session_encode(struct arena *arena, const struct session_reply *ses
 
 struct account_info {
 	const char *address;
-	bool open_to_strangers;
+	enum strangers strangers;
 	bool receipts;
 	bool has_password;
 	int64_t list_version;

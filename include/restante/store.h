@@ -13,6 +13,7 @@
 #ifndef RESTANTE_STORE_H
 #define RESTANTE_STORE_H
 
+#include "restante/accounts.h"
 #include "restante/arena.h"
 #include "restante/inbox.h"
 #include "restante/text.h"
@@ -42,7 +43,9 @@ struct store_config {
 	const char *data_dir;
 	const char *domain; /* own domain: recipients here are local */
 	int64_t max_devices;
-	int64_t prekeys_max; /* waiting, of each kind, for one device */
+	enum strangers strangers; /* of new accounts */
+	int64_t prekeys_max;	  /* waiting, of each kind, for one device */
+	int64_t first_contact;	  /* content of an envelope of a stranger's request, decoded */
 	int64_t mailbox_items, mailbox_bytes, mailbox_life_ms;
 	int64_t outbox_items, outbox_bytes, outbox_life_ms;
 	bool no_remote_receipts; /* nodes get no receipts for messages that come from now on */

@@ -80,7 +80,9 @@ enum result_code {
 	RESULT_EXPIRED,
 	RESULT_UNKNOWN,
 	RESULT_KEY_CONFLICT,
-	RESULT_REFUSED
+	RESULT_REFUSED,
+	/* on the wire too */
+	RESULT_REQUEST_WAITING
 };
 const char *result_code_name(enum result_code code);
 

@@ -13,6 +13,7 @@
 #include "restante/ops_messages.h"
 #include "restante/password.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define POOL_THREADS	  2
@@ -28,6 +29,16 @@
 /* The frame with the token. */
 #define SOCKET_FIRST_MAX  ((size_t)8 << 10)
 
+static enum strangers strangers_of(const struct config *config)
+{
+	enum strangers strangers = STRANGERS_REQUEST;
+	enum err err = strangers_parse(bytes_of_text(config->accounts_strangers), &strangers);
+
+	assert(err == ERR_OK); /* one of the option's choices */
+	(void)err;
+	return strangers;
+}
+
 void node_store_config(const struct config *config, struct store_config *store_out)
 {
 	*store_out = (struct store_config){
@@ -35,7 +46,9 @@ void node_store_config(const struct config *config, struct store_config *store_o
 		.data_dir = config->node_data_dir,
 		.domain = config->node_domain,
 		.max_devices = config->accounts_max_devices,
+		.strangers = strangers_of(config),
 		.prekeys_max = config->limits_prekeys,
+		.first_contact = config->limits_first_contact,
 		.mailbox_items = config->limits_mailbox_items,
 		.mailbox_bytes = config->limits_mailbox_bytes,
 		.mailbox_life_ms = config->limits_mailbox_life,

@@ -70,7 +70,11 @@ struct bytes send_body(struct arena *arena, const struct op_send *op)
 
 const char *send_message(const struct op_send *op)
 {
-	return op->op.err == ERR_VALIDATION ? "this id was used for another recipient" : NULL;
+	if (op->op.err == ERR_VALIDATION)
+		return "this id was used for another recipient";
+	if (op->op.err == ERR_TOO_LARGE)
+		return "a first message to somebody must be small";
+	return NULL;
 }
 
 struct bytes send_details(struct arena *arena, const struct op_send *op)
@@ -79,5 +83,7 @@ struct bytes send_details(struct arena *arena, const struct op_send *op)
 		return list_mismatch_encode(arena, &op->mismatch);
 	if (op->op.err == ERR_VALIDATION)
 		return bytes_of_text("{\"field\":\"id\"}");
+	if (op->op.err == ERR_TOO_LARGE)
+		return bytes_of_text("{\"field\":\"envelopes\"}");
 	return bytes_of_text("{}");
 }

@@ -34,11 +34,10 @@ struct bytes account_encode(struct arena *arena, const struct account_info *acco
 	text_puts(&out, "{\"address\":");
 	json_write_string(&out, account->address);
 	text_printf(&out,
-		    ",\"open_to_strangers\":%s,\"receipts\":%s,\"list_version\":%lld,"
+		    ",\"strangers\":\"%s\",\"receipts\":%s,\"list_version\":%lld,"
 		    "\"has_password\":%s}",
-		    json_bool_text(account->open_to_strangers),
-		    json_bool_text(account->receipts), (long long)account->list_version,
-		    json_bool_text(account->has_password));
+		    strangers_name(account->strangers), json_bool_text(account->receipts),
+		    (long long)account->list_version, json_bool_text(account->has_password));
 	return text_bytes(&out);
 }
 

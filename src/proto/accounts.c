@@ -116,18 +116,46 @@ enum err password_decode(struct arena *arena, struct bytes json, struct password
 	return err;
 }
 
+static const char *const strangers_names[] = {
+	[STRANGERS_REFUSE] = "refuse",
+	[STRANGERS_REQUEST] = "request",
+	[STRANGERS_ACCEPT] = "accept",
+};
+
+const char *strangers_name(enum strangers strangers)
+{
+	return strangers_names[strangers];
+}
+
+enum err strangers_parse(struct bytes text, enum strangers *strangers_out)
+{
+	for (size_t i = 0; i < sizeof strangers_names / sizeof strangers_names[0]; i++)
+		if (bytes_equal(text, bytes_of_text(strangers_names[i]))) {
+			*strangers_out = (enum strangers)i;
+			return ERR_OK;
+		}
+	return ERR_VALIDATION;
+}
+
+static void strangers_read(struct json value, struct account_patch *patch)
+{
+	patch->has_strangers = true;
+	if (strangers_parse(json_text(value, 1, SIZE_MAX), &patch->strangers) != ERR_OK)
+		json_fail(value, ERR_VALIDATION, "is not accept, request or refuse");
+}
+
 enum err account_patch_decode(struct arena *arena, struct bytes json, struct account_patch *out,
 			      struct problem *problem)
 {
 	struct account_patch patch = {0};
 	struct json_source source;
 	struct json root = json_open(&source, arena, json, problem);
-	struct json open = json_get(&root, "open_to_strangers");
+	struct json strangers = json_get(&root, "strangers");
 	struct json receipts = json_get(&root, "receipts");
 	enum err err;
 
-	patch.has_open = json_is_present(open);
-	patch.open_to_strangers = json_bool_or(open, false);
+	if (json_is_present(strangers))
+		strangers_read(strangers, &patch);
 	patch.has_receipts = json_is_present(receipts);
 	patch.receipts = json_bool_or(receipts, false);
 	err = json_close(&source);

@@ -26,6 +26,7 @@ static const char *const names[] = {
 	[RESULT_UNKNOWN] = "unknown",
 	[RESULT_KEY_CONFLICT] = "key_conflict",
 	[RESULT_REFUSED] = "refused",
+	[RESULT_REQUEST_WAITING] = "request_waiting",
 };
 
 const char *result_code_name(enum result_code code)
@@ -59,11 +60,15 @@ struct bytes results_encode(struct arena *arena, int64_t acked,
 /* One of the codes that nodes tell each other; ok is told by silence. */
 static enum result_code code_read(struct json value)
 {
+	static const enum result_code told[] = {
+		RESULT_DUPLICATE, RESULT_UNAVAILABLE, RESULT_STALE_LIST,      RESULT_OVER_QUOTA,
+		RESULT_TOO_LARGE, RESULT_BAD,	      RESULT_REQUEST_WAITING,
+	};
 	struct bytes text = json_text(value, 1, SIZE_MAX);
 
-	for (size_t i = RESULT_DUPLICATE; i <= RESULT_BAD; i++)
-		if (bytes_equal(text, bytes_of_text(names[i])))
-			return (enum result_code)i;
+	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+		if (bytes_equal(text, bytes_of_text(names[told[i]])))
+			return told[i];
 	json_fail(value, ERR_VALIDATION, "is not a known code");
 	return RESULT_BAD;
 }

@@ -121,7 +121,7 @@ enum err sqlite_caller_get(struct sqlite *sqlite, const struct caller *caller,
 struct sqlite_account {
 	int64_t account_key;
 	int64_t list_version;
-	bool open_to_strangers;
+	enum strangers strangers;
 	bool receipts;
 };
 /* ERR_NOT_FOUND: no such account, or deleted. (sqlite_accounts.c) */
@@ -129,11 +129,9 @@ enum err sqlite_account_find(struct sqlite *sqlite, const char *user,
 			     struct sqlite_account *account_out) MUST_CHECK;
 
 /* (sqlite_consent.c) May `address` reach this account? ERR_OK or ERR_UNAVAILABLE; state_out
- * is what the account has said about it. */
+ * is what the account has said about it: itself it has accepted. */
 enum err sqlite_consent_check(struct sqlite *sqlite, const struct sqlite_account *account,
 			      const char *address, enum consent_state *state_out) MUST_CHECK;
-enum err sqlite_consent_put(struct sqlite *sqlite, int64_t account_key, const char *address,
-			    enum consent_state state, int64_t now_ms) MUST_CHECK;
 
 /* (sqlite_keys.c) Devices of an account in order of id, without prekeys; with generations. */
 struct sqlite_devices {

@@ -7,9 +7,9 @@
 enum err sqlite_account_find(struct sqlite *sqlite, const char *user,
 			     struct sqlite_account *account_out)
 {
-	struct query query = query_begin(
-		sqlite, "SELECT account_key, list_version, open_to_strangers, receipts"
-			" FROM account WHERE user = ?1 AND deleted_ms IS NULL");
+	struct query query =
+		query_begin(sqlite, "SELECT account_key, list_version, strangers, receipts"
+				    " FROM account WHERE user = ?1 AND deleted_ms IS NULL");
 	bool found;
 
 	query_text(&query, 1, user);
@@ -18,7 +18,7 @@ enum err sqlite_account_find(struct sqlite *sqlite, const char *user,
 		*account_out = (struct sqlite_account){
 			.account_key = column_int(&query, 0),
 			.list_version = column_int(&query, 1),
-			.open_to_strangers = column_int(&query, 2) != 0,
+			.strangers = (enum strangers)column_int(&query, 2),
 			.receipts = column_int(&query, 3) != 0,
 		};
 	if (query_end(&query) != ERR_OK)
@@ -77,12 +77,13 @@ static enum err add_account(struct sqlite *sqlite, struct op_register *request,
 			    int64_t *account_key_out)
 {
 	struct query query = query_begin(
-		sqlite, "INSERT INTO account (user, password_hash, list_version, created_ms)"
-			" VALUES (?1, ?2, ?3, ?3) RETURNING account_key");
+		sqlite, "INSERT INTO account (user, password_hash, list_version, created_ms,"
+			" strangers) VALUES (?1, ?2, ?3, ?3, ?4) RETURNING account_key");
 
 	query_text(&query, 1, request->user);
 	query_text(&query, 2, request->password_hash);
 	query_int(&query, 3, request->op.now_ms);
+	query_int(&query, 4, sqlite->config->strangers);
 	if (query_row(&query))
 		*account_key_out = column_int(&query, 0);
 	return query_end(&query);
@@ -129,7 +130,7 @@ static enum err load_info(struct sqlite *sqlite, int64_t account_key, struct are
 			  struct account_info *info, const char **password_hash)
 {
 	struct query query = query_begin(
-		sqlite, "SELECT user, open_to_strangers, receipts, list_version, password_hash"
+		sqlite, "SELECT user, strangers, receipts, list_version, password_hash"
 			" FROM account WHERE account_key = ?1");
 
 	query_int(&query, 1, account_key);
@@ -138,7 +139,7 @@ static enum err load_info(struct sqlite *sqlite, int64_t account_key, struct are
 		*info = (struct account_info){
 			.address = arena_printf(arena, "%s@%s", column_text(&query, 0, arena),
 						sqlite->config->domain),
-			.open_to_strangers = column_int(&query, 1) != 0,
+			.strangers = (enum strangers)column_int(&query, 1),
 			.receipts = column_int(&query, 2) != 0,
 			.has_password = *password_hash != NULL,
 			.list_version = column_int(&query, 3),
@@ -163,13 +164,12 @@ static enum err patch_account(struct sqlite *sqlite, int64_t account_key,
 			      const struct account_patch *patch)
 {
 	struct query query = query_begin(
-		sqlite,
-		"UPDATE account SET open_to_strangers = coalesce(?2, open_to_strangers),"
-		" receipts = coalesce(?3, receipts) WHERE account_key = ?1");
+		sqlite, "UPDATE account SET strangers = coalesce(?2, strangers),"
+			" receipts = coalesce(?3, receipts) WHERE account_key = ?1");
 
 	query_int(&query, 1, account_key);
-	if (patch->has_open)
-		query_int(&query, 2, patch->open_to_strangers);
+	if (patch->has_strangers)
+		query_int(&query, 2, patch->strangers);
 	if (patch->has_receipts)
 		query_int(&query, 3, patch->receipts);
 	return query_run(&query);

@@ -10,6 +10,7 @@
 #include "restante/metrics.h"
 
 #define CLAIM_LIFE_MS (24 * HOURS_MS)
+#define RESERVE_PART  4 /* of prekeys_max: kept for those who have been accepted */
 
 /* Which devices: a bit for each id. */
 struct device_set {
@@ -32,6 +33,7 @@ struct claiming {
 	const char *requester;
 	int64_t own_generation; /* left out; 0: none */
 	struct sqlite_account account;
+	enum consent_state state; /* what the account has said about the requester */
 	struct device_set wanted;
 	uint8_t request_hash[SHA256_SIZE];
 	struct device_list list;
@@ -157,17 +159,30 @@ static enum err warn_if_low(struct sqlite *sqlite, struct claiming *claiming,
 	return err;
 }
 
+/* One-time keys of a kind: to those whom the account has not accepted only as long as more
+ * than the reserve is waiting, so that they cannot use up all. */
+static enum err take_kind(struct sqlite *sqlite, const struct claiming *claiming,
+			  int64_t generation, enum prekey_kind kind, struct prekey *prekey)
+{
+	int64_t waiting = INT64_MAX;
+	enum err err = ERR_OK;
+
+	if (claiming->state != CONSENT_ACCEPTED)
+		err = sqlite_prekeys_count(sqlite, generation, kind, &waiting);
+	if (err != ERR_OK || waiting <= sqlite->config->prekeys_max / RESERVE_PART)
+		return err;
+	return sqlite_prekey_take(sqlite, generation, kind, claiming->op->op.arena, prekey);
+}
+
 static enum err take_one_time(struct sqlite *sqlite, struct claiming *claiming, size_t index)
 {
-	struct arena *arena = claiming->op->op.arena;
 	struct device_keys *device = &claiming->list.devices[index];
 	int64_t generation = claiming->generations[index];
 	struct prekey pq = {0};
-	enum err err =
-		sqlite_prekey_take(sqlite, generation, PREKEY_EC, arena, &device->one_time);
+	enum err err = take_kind(sqlite, claiming, generation, PREKEY_EC, &device->one_time);
 
 	if (err == ERR_OK)
-		err = sqlite_prekey_take(sqlite, generation, PREKEY_PQ, arena, &pq);
+		err = take_kind(sqlite, claiming, generation, PREKEY_PQ, &pq);
 	if (err != ERR_OK)
 		return err;
 	if (pq.present)
@@ -214,7 +229,7 @@ enum err sqlite_claim(struct sqlite *sqlite, struct store_op *op)
 	hash_request(claiming);
 	if (err == ERR_OK)
 		err = sqlite_reachable_find(sqlite, &claim->claim->address, claiming->requester,
-					    &claiming->account);
+					    &claiming->account, &claiming->state);
 	if (err == ERR_OK)
 		err = find_answer(sqlite, claiming);
 	return err == ERR_NOT_FOUND ? take_bundles(sqlite, claiming) : err;

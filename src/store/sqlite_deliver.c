@@ -113,8 +113,7 @@ static enum err request_leave(struct sqlite *sqlite, const struct store_op *op,
 	if (recipient->state != CONSENT_NONE)
 		return ERR_OK;
 	recipient->state = CONSENT_REQUESTED;
-	return sqlite_consent_put(sqlite, recipient->account.account_key, sender,
-				  CONSENT_REQUESTED, op->now_ms);
+	return sqlite_request_put(sqlite, recipient->account.account_key, sender, op->now_ms);
 }
 
 enum err sqlite_letter_put(struct sqlite *sqlite, struct store_op *op, struct effects *effects,

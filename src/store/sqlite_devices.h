@@ -49,10 +49,10 @@ enum err sqlite_prekeys_count(struct sqlite *sqlite, int64_t generation, enum pr
 enum err sqlite_prekey_take(struct sqlite *sqlite, int64_t generation, enum prekey_kind kind,
 			    struct arena *arena, struct prekey *prekey_out) MUST_CHECK;
 
-/* (sqlite_lists.c) The account behind a local address, if `requester` may reach it:
- * else ERR_UNAVAILABLE. */
+/* (sqlite_lists.c) The account behind a local address, if `requester` may reach it: else
+ * ERR_UNAVAILABLE; and what it has said about the requester. */
 enum err sqlite_reachable_find(struct sqlite *sqlite, const struct address *address,
-			       const char *requester,
-			       struct sqlite_account *account_out) MUST_CHECK;
+			       const char *requester, struct sqlite_account *account_out,
+			       enum consent_state *state_out) MUST_CHECK;
 
 #endif

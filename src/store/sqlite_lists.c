@@ -33,9 +33,9 @@ enum err sqlite_devices_load(struct sqlite *sqlite, int64_t account_key, struct 
 }
 
 enum err sqlite_reachable_find(struct sqlite *sqlite, const struct address *address,
-			       const char *requester, struct sqlite_account *account_out)
+			       const char *requester, struct sqlite_account *account_out,
+			       enum consent_state *state_out)
 {
-	enum consent_state state;
 	enum err err = ERR_NOT_FOUND;
 
 	if (strcmp(address->domain, sqlite->config->domain) == 0)
@@ -43,7 +43,7 @@ enum err sqlite_reachable_find(struct sqlite *sqlite, const struct address *addr
 	if (err == ERR_NOT_FOUND)
 		return ERR_UNAVAILABLE;
 	if (err == ERR_OK)
-		err = sqlite_consent_check(sqlite, account_out, requester, &state);
+		err = sqlite_consent_check(sqlite, account_out, requester, state_out);
 	return err;
 }
 
@@ -67,6 +67,7 @@ enum err sqlite_device_list(struct sqlite *sqlite, struct store_op *op)
 	struct op_device_list *get = (struct op_device_list *)op;
 	const char *requester = get->requester.text;
 	struct sqlite_account account;
+	enum consent_state state;
 	struct sqlite_caller caller = {0};
 	enum err err = ERR_OK;
 
@@ -76,7 +77,7 @@ enum err sqlite_device_list(struct sqlite *sqlite, struct store_op *op)
 			arena_printf(op->arena, "%s@%s", caller.user, sqlite->config->domain);
 	}
 	if (err == ERR_OK)
-		err = sqlite_reachable_find(sqlite, &get->address, requester, &account);
+		err = sqlite_reachable_find(sqlite, &get->address, requester, &account, &state);
 	if (err == ERR_OK)
 		err = load_list(sqlite, &get->address, &account, op->arena, &get->list);
 	return err;
@@ -100,8 +101,9 @@ enum err sqlite_device_subscribe(struct sqlite *sqlite, struct store_op *op)
 {
 	struct op_device_subscribe *subscribe = (struct op_device_subscribe *)op;
 	struct sqlite_account account;
+	enum consent_state state;
 	enum err err = sqlite_reachable_find(sqlite, &subscribe->address,
-					     subscribe->requester.text, &account);
+					     subscribe->requester.text, &account, &state);
 
 	if (err == ERR_OK)
 		err = put_subscription(sqlite, account.account_key, subscribe->origin,
@@ -119,7 +121,7 @@ struct change {
 	struct effects *effects;
 	int64_t account_key;
 	int64_t list_version;
-	bool open_to_strangers;
+	enum strangers strangers;
 	const char *address; /* in the arena: hints keep it */
 };
 
@@ -127,13 +129,13 @@ static enum err raise_version(struct sqlite *sqlite, struct change *change)
 {
 	struct query query = query_begin(
 		sqlite, "UPDATE account SET list_version = max(list_version + 1, ?2)"
-			" WHERE account_key = ?1 RETURNING list_version, open_to_strangers");
+			" WHERE account_key = ?1 RETURNING list_version, strangers");
 
 	query_int(&query, 1, change->account_key);
 	query_int(&query, 2, change->op->now_ms);
 	if (query_row(&query)) {
 		change->list_version = column_int(&query, 0);
-		change->open_to_strangers = column_int(&query, 1) != 0;
+		change->strangers = (enum strangers)column_int(&query, 1);
 	}
 	return query_end(&query);
 }
@@ -166,7 +168,7 @@ static enum err hint_acquaintances(struct sqlite *sqlite, const struct change *c
 	query_text(&query, 1, change->address);
 	query_int(&query, 2, change->account_key);
 	query_text(&query, 3, sqlite->config->domain);
-	query_int(&query, 4, change->open_to_strangers);
+	query_int(&query, 4, change->strangers != STRANGERS_REFUSE);
 	while (query_row(&query))
 		effects_hint(change->effects, change->op->arena, column_int(&query, 0),
 			     change->address, change->list_version);

@@ -64,6 +64,19 @@ enum err sqlite_letter_put(struct sqlite *sqlite, struct store_op *op, struct ef
 void sqlite_letter_relay(struct store_op *op, struct effects *effects,
 			 const struct letter *letter, const struct recipient *recipient);
 
+/* --- sqlite_requests.c: first messages of strangers ------------------------------------- */
+
+/* May this message come from a sender whom sqlite_recipient_get() lets through? Of a
+ * stranger to an account that wants requests only one, and small. ERR_REQUEST_WAITING,
+ * ERR_TOO_LARGE, or ERR_UNAVAILABLE where too many others are waiting. */
+enum err sqlite_contact_check(struct sqlite *sqlite, const struct recipient *recipient,
+			      const char *sender, const struct message_request *message,
+			      int64_t now_ms) MUST_CHECK;
+/* A request of an address of which nothing has been said. Where too many are waiting it
+ * leaves none. */
+enum err sqlite_request_put(struct sqlite *sqlite, int64_t account_key, const char *address,
+			    int64_t now_ms) MUST_CHECK;
+
 /* --- sqlite_mailbox.c ------------------------------------------------------------------- */
 
 /* Envelopes were removed from a mailbox. */

@@ -124,6 +124,9 @@ static enum err local_check(struct sqlite *sqlite, struct op_send *send,
 		err = sqlite_recipient_get(sqlite, message->to.user, from->text, recipient);
 	if (err == ERR_OK && message->ephemeral && recipient->state != CONSENT_ACCEPTED)
 		err = ERR_UNAVAILABLE;
+	if (err == ERR_OK)
+		err = sqlite_contact_check(sqlite, recipient, from->text, message,
+					   send->op.now_ms);
 	if (err != ERR_OK)
 		return err;
 	send->mismatch.list_version = recipient->account.list_version;

@@ -64,32 +64,42 @@ static const char *device_address(const struct intake *intake, const struct fed_
 	return arena_printf(intake->op->op.arena, "%s/%u", item->from.text, item->from_device);
 }
 
+/* Also the devices that it did not reach then. */
 static enum err received_find(struct intake *intake, const struct fed_item *item,
-			      const char *sender, bool *found_out)
+			      const char *sender, bool *found_out,
+			      struct device_ids *over_quota)
 {
-	struct query query =
-		query_begin(intake->sqlite, "SELECT 1 FROM received WHERE message_id = ?1"
-					    " AND sender = ?2 AND recipient = ?3");
+	struct query query = query_begin(intake->sqlite,
+					 "SELECT over_quota FROM received WHERE message_id = ?1"
+					 " AND sender = ?2 AND recipient = ?3");
 
 	query_blob(&query, 1, bytes_of(item->message.id, MESSAGE_ID_SIZE));
 	query_text(&query, 2, sender);
 	query_text(&query, 3, item->to.text);
 	*found_out = query_row(&query);
+	if (*found_out) {
+		struct bytes ids = column_blob(&query, 0, intake->op->op.arena);
+
+		over_quota->count = ids.len < DEVICES_MAX ? ids.len : DEVICES_MAX;
+		memcpy(over_quota->ids, ids.data, over_quota->count);
+	}
 	return query_end(&query);
 }
 
 static enum err received_put(struct intake *intake, const struct fed_item *item,
-			     const char *sender)
+			     const char *sender, const struct device_ids *over_quota)
 {
 	struct query query =
 		query_begin(intake->sqlite,
-			    "INSERT INTO received (received_ms, message_id, sender, recipient)"
-			    " VALUES (?1, ?2, ?3, ?4)");
+			    "INSERT INTO received (received_ms, message_id, sender, recipient,"
+			    " over_quota) VALUES (?1, ?2, ?3, ?4, ?5)");
 
 	query_int(&query, 1, intake->op->op.now_ms);
 	query_blob(&query, 2, bytes_of(item->message.id, MESSAGE_ID_SIZE));
 	query_text(&query, 3, sender);
 	query_text(&query, 4, item->to.text);
+	query_blob(&query, 5,
+		   bytes_of(over_quota->count > 0 ? over_quota->ids : NULL, over_quota->count));
 	return query_run(&query);
 }
 
@@ -134,7 +144,8 @@ static enum err stale_list_detail(struct intake *intake, struct bytes *detail_ou
 	return err;
 }
 
-static struct bytes over_quota_detail(struct arena *arena, const struct device_ids *devices)
+static void over_quota_tell(struct arena *arena, const struct device_ids *devices,
+			    struct item_result *result)
 {
 	struct text detail;
 
@@ -143,14 +154,14 @@ static struct bytes over_quota_detail(struct arena *arena, const struct device_i
 	for (size_t i = 0; i < devices->count; i++)
 		text_printf(&detail, "%s%u", i == 0 ? "[" : ",", devices->ids[i]);
 	text_puts(&detail, "]");
-	return text_bytes(&detail);
+	result->code = RESULT_OVER_QUOTA;
+	result->detail = text_bytes(&detail);
 }
 
 /* The recipient is in the intake. */
 static enum err message_store(struct intake *intake, const struct fed_item *item,
 			      const char *sender, struct item_result *result)
 {
-	struct arena *arena = intake->op->op.arena;
 	struct letter letter = letter_of(intake, item);
 	struct list_mismatch mismatch = {0};
 	struct device_ids over_quota;
@@ -165,33 +176,49 @@ static enum err message_store(struct intake *intake, const struct fed_item *item
 				&intake->recipient, &over_quota);
 	if (err == ERR_STORE)
 		return err;
-	if (over_quota.count > 0) {
-		result->code = RESULT_OVER_QUOTA;
-		result->detail = over_quota_detail(arena, &over_quota);
-	}
+	if (over_quota.count > 0)
+		over_quota_tell(intake->op->op.arena, &over_quota, result);
 	/* What nobody had room for has not been received. */
-	return err == ERR_OK ? received_put(intake, item, sender) : ERR_OK;
+	return err == ERR_OK ? received_put(intake, item, sender, &over_quota) : ERR_OK;
+}
+
+/* Why the recipient does not take a message. */
+static enum err refusal_tell(enum err err, struct item_result *result)
+{
+	if (err == ERR_UNAVAILABLE)
+		result->code = RESULT_UNAVAILABLE;
+	else if (err == ERR_REQUEST_WAITING)
+		result->code = RESULT_REQUEST_WAITING;
+	else if (err == ERR_TOO_LARGE)
+		result->code = RESULT_TOO_LARGE;
+	else
+		return err;
+	return ERR_OK;
 }
 
 static enum err message_take(struct intake *intake, const struct fed_item *item,
 			     struct item_result *result)
 {
 	const char *sender = device_address(intake, item);
+	struct device_ids over_quota = {0};
 	bool found = false;
-	enum err err = received_find(intake, item, sender, &found);
+	enum err err = received_find(intake, item, sender, &found, &over_quota);
 
 	if (err != ERR_OK)
 		return err;
 	if (found) {
 		result->code = RESULT_DUPLICATE;
+		if (over_quota.count > 0)
+			over_quota_tell(intake->op->op.arena, &over_quota, result);
 		return ERR_OK;
 	}
 	err = recipient_get(intake, item);
-	if (err == ERR_UNAVAILABLE) {
-		result->code = RESULT_UNAVAILABLE;
-		return ERR_OK;
-	}
-	return err == ERR_OK ? message_store(intake, item, sender, result) : err;
+	if (err == ERR_OK)
+		err = sqlite_contact_check(intake->sqlite, &intake->recipient, item->from.text,
+					   &item->message, intake->op->op.now_ms);
+	if (err == ERR_OK)
+		return message_store(intake, item, sender, result);
+	return refusal_tell(err, result);
 }
 
 /* --- other items ------------------------------------------------------------------------ */

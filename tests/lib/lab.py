@@ -228,6 +228,7 @@ class Node:
             "listen.max_connections": 1000,
             "listen.max_connections_per_source": 1000,
             "accounts.registration": "open",
+            "accounts.strangers": "accept",
             "federation.api_url": self.url,
             "federation.ca_file": lab.authority.certificate,
             "federation.dns_servers": f"{ADDRESS}:{lab.names.port}",

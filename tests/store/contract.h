@@ -49,7 +49,9 @@ static UNUSED void contract_config(struct store_config *config, const char *dir)
 		.data_dir = dir,
 		.domain = CONTRACT_DOMAIN,
 		.max_devices = 10,
+		.strangers = STRANGERS_ACCEPT,
 		.prekeys_max = 200,
+		.first_contact = 8 << 10,
 		.mailbox_items = 10000,
 		.mailbox_bytes = 200000000,
 		.mailbox_life_ms = 30 * DAYS_MS,
@@ -321,12 +323,20 @@ static UNUSED void contract_consent(struct contract *contract, const struct cont
 	RUN_OK(contract, CONSENT_SET, &op);
 }
 
+static UNUSED void contract_meet_strangers(struct contract *contract,
+					   const struct contract_device *by,
+					   enum strangers strangers)
+{
+	struct op_account_patch op = {.caller = by->caller,
+				      .patch = {.has_strangers = true, .strangers = strangers}};
+
+	RUN_OK(contract, ACCOUNT_PATCH, &op);
+}
+
 static UNUSED void contract_close_to_strangers(struct contract *contract,
 					       const struct contract_device *by)
 {
-	struct op_account_patch op = {.caller = by->caller, .patch = {.has_open = true}};
-
-	RUN_OK(contract, ACCOUNT_PATCH, &op);
+	contract_meet_strangers(contract, by, STRANGERS_REFUSE);
 }
 
 /* --- effects -------------------------------------------------------------------------- */

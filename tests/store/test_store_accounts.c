@@ -42,7 +42,7 @@ static void registering_makes_an_account_with_device_1(void **state)
 	RUN_OK(contract, ACCOUNT_GET, &get);
 	assert_string_equal(get.account.address, "alice@a.example");
 	assert_string_equal(get.password_hash, PASSWORD);
-	assert_true(get.account.open_to_strangers);
+	assert_int_equal(get.account.strangers, STRANGERS_ACCEPT);
 	assert_true(get.account.receipts);
 	assert_true(get.account.has_password);
 	assert_int_equal(get.account.list_version, alice.list_version);
@@ -353,19 +353,20 @@ static void settings_change_one_by_one(void **state)
 {
 	struct contract *contract = *state;
 	struct contract_device alice = contract_register(contract, "alice");
-	struct op_account_patch op = {.caller = alice.caller, .patch = {.has_open = true}};
+	struct op_account_patch op = {.caller = alice.caller, .patch = {.has_strangers = true}};
 
 	RUN_OK(contract, ACCOUNT_PATCH, &op);
-	assert_false(op.account.open_to_strangers);
+	assert_int_equal(op.account.strangers, STRANGERS_REFUSE);
 	assert_true(op.account.receipts);
 	assert_false(op.account.has_password);
 	op.patch = (struct account_patch){.has_receipts = true};
 	RUN_OK(contract, ACCOUNT_PATCH, &op);
-	assert_false(op.account.open_to_strangers);
+	assert_int_equal(op.account.strangers, STRANGERS_REFUSE);
 	assert_false(op.account.receipts);
-	op.patch = (struct account_patch){.has_open = true, .open_to_strangers = true};
+	op.patch =
+		(struct account_patch){.has_strangers = true, .strangers = STRANGERS_REQUEST};
 	RUN_OK(contract, ACCOUNT_PATCH, &op);
-	assert_true(op.account.open_to_strangers);
+	assert_int_equal(op.account.strangers, STRANGERS_REQUEST);
 	assert_string_equal(op.account.address, "alice@a.example");
 }
 

@@ -52,12 +52,23 @@ static struct device_list claim_alice(struct contract *contract, const char *cla
 	return bundles_of(contract, &op);
 }
 
+/* Alice has accepted those who claim, so that they may have all of her keys. */
+static struct contract_device register_alice_with(struct contract *contract,
+						  const struct key_upload *upload)
+{
+	struct contract_device alice = contract_register_with(contract, "alice", upload, NULL);
+
+	contract_consent(contract, &alice, "bob@b.example", CONSENT_ACCEPTED);
+	contract_consent(contract, &alice, "eve@c.example", CONSENT_ACCEPTED);
+	return alice;
+}
+
 static struct contract_device register_alice(struct contract *contract,
 					     struct key_upload *upload_out, size_t one_time,
 					     size_t pq)
 {
 	*upload_out = contract_upload(contract, "phone", one_time, pq);
-	return contract_register_with(contract, "alice", upload_out, NULL);
+	return register_alice_with(contract, upload_out);
 }
 
 /* --- uploading ------------------------------------------------------------------------ */
@@ -278,7 +289,7 @@ static void the_last_resort_serves_when_pq_keys_are_gone(void **state)
 	struct key_upload upload = contract_upload(contract, "phone", 0, 1);
 
 	upload.pq_last_resort = contract_prekey(contract, "last", 77, true);
-	contract_register_with(contract, "alice", &upload, NULL);
+	register_alice_with(contract, &upload);
 	assert_int_equal(claim_alice(contract, "c1").devices[0].pq.id, 1);
 	assert_int_equal(claim_alice(contract, "c2").devices[0].pq.id, 77);
 	assert_int_equal(claim_alice(contract, "c3").devices[0].pq.id, 77);
@@ -399,6 +410,45 @@ static void a_device_hears_that_a_kind_runs_low_when_one_was_taken(void **state)
 		claim_alice(contract, arena_printf(contract->arena, "d%d", i));
 	claim_as(contract, "bob@b.example", "e", "alice@a.example", &op);
 	assert_null(op.effects.low); /* there was nothing to take */
+}
+
+static struct device_keys claim_of(struct contract *contract, const char *requester,
+				   const char *claim_id)
+{
+	struct op_claim op;
+
+	assert_int_equal(claim_as(contract, requester, claim_id, "alice@a.example", &op),
+			 ERR_OK);
+	return bundles_of(contract, &op).devices[0];
+}
+
+static void strangers_leave_the_reserve_to_those_who_were_accepted(void **state)
+{
+	struct contract *contract = *state;
+	struct key_upload upload = contract_upload(contract, "phone", 5, 4);
+	struct contract_device sue = contract_register(contract, "sue");
+	struct claim_request local = {.claim_id = "l", .requester = sue.address};
+	struct op_claim op = {.claimer = "g2", .claim = &local, .caller = &sue.caller};
+	struct device_keys keys;
+
+	contract->config.prekeys_max = 16; /* a quarter is 4 */
+	contract_reopen(contract);
+	upload.pq_last_resort = contract_prekey(contract, "last", 77, true);
+	local.address = register_alice_with(contract, &upload).address;
+	keys = claim_of(contract, "eve@b.example", "c1");
+	assert_int_equal(keys.one_time.id, 1);
+	assert_int_equal(keys.pq.id, 77);
+	keys = claim_of(contract, "eve@b.example", "c2");
+	assert_false(keys.one_time.present);
+	RUN_OK(contract, CLAIM, &op);
+	assert_false(bundles_of(contract, &op).devices[0].one_time.present);
+	for (uint32_t i = 1; i <= 4; i++) {
+		keys = claim_of(contract, "bob@b.example",
+				arena_printf(contract->arena, "d%u", i));
+		assert_int_equal(keys.one_time.id, 1 + i);
+		assert_int_equal(keys.pq.id, i);
+	}
+	assert_false(claim_of(contract, "bob@b.example", "e").one_time.present);
 }
 
 static void a_removed_devices_claims_are_forgotten(void **state)
@@ -573,6 +623,7 @@ int main(void)
 		TEST(a_device_that_claims_from_its_own_account_is_left_out),
 		TEST(missing_closed_and_blocked_are_one_answer),
 		TEST(a_device_hears_that_a_kind_runs_low_when_one_was_taken),
+		TEST(strangers_leave_the_reserve_to_those_who_were_accepted),
 		TEST(a_removed_devices_claims_are_forgotten),
 		TEST(a_remote_list_gives_way_only_to_a_newer_one),
 		TEST(claims_of_several_threads_never_share_a_key),

@@ -332,6 +332,7 @@ static void a_claim_happens_whole_or_not_at_all(void **state)
 	struct device_list list;
 
 	address_make("bob", "b.example", &claim.requester);
+	contract_consent(contract, &alice, claim.requester.text, CONSENT_ACCEPTED);
 	assert_true(fail_everywhere(contract, &alice, &op.op, STORE_CLAIM) > 8);
 	assert_int_equal(device_list_decode(contract->arena, op.answer, &list), ERR_OK);
 	assert_int_equal(list.devices[0].one_time.id, 1);
@@ -422,6 +423,16 @@ static void write_at(const char *path, long offset, const void *data, size_t len
 	assert_non_null(file);
 	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
 	assert_int_equal(fwrite(data, 1, len, file), len);
+	fclose(file);
+}
+
+static void read_at(const char *path, long offset, void *data, size_t len)
+{
+	FILE *file = fopen(path, "rb");
+
+	assert_non_null(file);
+	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+	assert_int_equal(fread(data, 1, len, file), len);
 	fclose(file);
 }
 

@@ -111,7 +111,7 @@ def test_open_registration_takes_a_name_once(node, signal):
     carol = Phone(signal, node).register(name)
     assert (carol.client.status, carol.device_id) == (201, 1)
     assert carol.client.account() == {
-        "address": f"{name}@a.test", "open_to_strangers": True, "receipts": True,
+        "address": f"{name}@a.test", "strangers": "accept", "receipts": True,
         "list_version": carol.client.devices()["list_version"], "has_password": False}
     assert refused(Phone(signal, node).register, name) == (409, "USERNAME_TAKEN")
     assert refused(Phone(signal, node).register, "Carol") == (400, "VALIDATION_ERROR")
@@ -389,7 +389,7 @@ def test_deleted_account_leaves_only_its_name_taken(node, alice, bob, signal):
 # Consent
 
 def closed(alice, bob):
-    bob.client.change_account(open_to_strangers=False)
+    bob.client.change_account(strangers="refuse")
 
 
 def blocked(alice, bob):

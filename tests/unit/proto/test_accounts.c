@@ -124,11 +124,12 @@ static void a_patch_tells_absent_from_false(void **state)
 		account_patch_decode(*state, text("{\"receipts\":false}"), &patch, &problem),
 		ERR_OK);
 	assert_true(patch.has_receipts);
-	assert_false(patch.receipts || patch.has_open);
-	assert_int_equal(account_patch_decode(*state, text("{\"open_to_strangers\":true}"),
+	assert_false(patch.receipts || patch.has_strangers);
+	assert_int_equal(account_patch_decode(*state, text("{\"strangers\":\"accept\"}"),
 					      &patch, &problem),
 			 ERR_OK);
-	assert_true(patch.has_open && patch.open_to_strangers);
+	assert_true(patch.has_strangers);
+	assert_int_equal(patch.strangers, STRANGERS_ACCEPT);
 	assert_false(patch.has_receipts);
 }
 
@@ -157,14 +158,14 @@ static void one_text_member_is_read(void **state)
 static void answers_have_the_form_of_the_protocol(void **state)
 {
 	struct session_reply session = {ALICE, 1, "a.b.c", "r", 900, 7};
-	struct account_info account = {ALICE, true, false, true, 7};
+	struct account_info account = {ALICE, STRANGERS_REQUEST, false, true, 7};
 	struct key_stats stats = {3, 19, true, UINT32_MAX, 60};
 
 	check_json(session_encode(*state, &session),
 		   "{\"address\":\"" ALICE "\",\"device_id\":1,\"access_token\":\"a.b.c\","
 		   "\"refresh_token\":\"r\",\"expires_in\":900,\"list_version\":7}");
 	check_json(account_encode(*state, &account),
-		   "{\"address\":\"" ALICE "\",\"open_to_strangers\":true,\"receipts\":false,"
+		   "{\"address\":\"" ALICE "\",\"strangers\":\"request\",\"receipts\":false,"
 		   "\"list_version\":7,\"has_password\":true}");
 	check_json(key_stats_encode(*state, &stats),
 		   "{\"one_time_prekeys\":3,\"pq_prekeys\":19,\"pq_last_resort\":true,"
