@@ -192,6 +192,7 @@ static void query_found(struct peer_wait *wait, enum err err, const struct peer 
 		key = trust_key(&peer->trust, query->kid, clock_now_ms());
 	if (key != NULL) {
 		memcpy(query->public_key, key->public_key, sizeof query->public_key);
+		query->known_since_ms = peer->trust.pinned_ms;
 	} else if (err == ERR_OK && !job->renewed) {
 		job->renewed = true;
 		discovery_get(job->remote->discovery, query->domain, true, &job->wait);

@@ -75,6 +75,7 @@ struct peer_query {
 	 * ERR_PEER_INVALID, ERR_PEER_TIMEOUT, ERR_BUSY */
 	enum err err;
 	uint8_t public_key[32];
+	int64_t known_since_ms; /* when its keys were pinned */
 };
 bool federation_query(struct federation *federation, struct peer_query *query) MUST_CHECK;
 

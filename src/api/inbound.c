@@ -17,6 +17,7 @@
 #include "restante/ops_keys.h"
 
 #define SUBSCRIPTION_MS (30 * DAYS_MS)
+#define ORIGIN_NEW_MS	(7 * DAYS_MS)
 
 struct inbound {
 	struct peer_query query; /* first: it comes back as a message */
@@ -129,6 +130,16 @@ enum err inbound_precheck(struct request *request)
 	return err;
 }
 
+static enum err inbound_check_rate(struct node *node, const struct inbound *inbound)
+{
+	bool is_new = clock_now_ms() - inbound->query.known_since_ms < ORIGIN_NEW_MS;
+	enum limit limit = is_new ? LIMIT_ORIGIN_NEW : LIMIT_ORIGIN;
+
+	return limit_take(node, limit, bytes_of_text(inbound->params.origin)) > 0
+		       ? ERR_RATE_LIMITED
+		       : ERR_OK;
+}
+
 static enum err inbound_check_signature(struct request *request, struct inbound *inbound)
 {
 	struct node *node = request_node(request);
@@ -144,9 +155,9 @@ static enum err inbound_check_signature(struct request *request, struct inbound 
 	if (err != ERR_OK)
 		return err;
 	inbound->verified = true;
-	if (limit_take(node, LIMIT_ORIGIN, bytes_of_text(origin)) > 0)
-		return ERR_RATE_LIMITED;
-	err = nonces_add(node->nonces, origin, inbound->params.nonce, clock_now_ms());
+	err = inbound_check_rate(node, inbound);
+	if (err == ERR_OK)
+		err = nonces_add(node->nonces, origin, inbound->params.nonce, clock_now_ms());
 	if (err == ERR_OK)
 		err = s2s_digest_check(request->content_digest, request->body);
 	return err;
