@@ -31,5 +31,28 @@ ALTER TABLE mailbox_new RENAME TO mailbox;
 CREATE INDEX mailbox_generation ON mailbox (generation, seq, bytes, origin);
 CREATE INDEX mailbox_early ON mailbox (expires_ms) WHERE early = 1;
 
+-- Whose a message is.
+CREATE TABLE outbox_new (
+	item_key INTEGER PRIMARY KEY,
+	destination_key INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	kind INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	expires_ms INTEGER NOT NULL,
+	early INTEGER,            -- 1: expires before its neighbours; else NULL
+	account_key INTEGER,      -- messages: of the sender; else NULL
+	message_id BLOB,          -- messages: whom to tell how it ended; else NULL
+	generation INTEGER,
+	recipient TEXT,
+	body BLOB NOT NULL
+);
+INSERT INTO outbox_new SELECT item_key, destination_key, position, kind, bytes, expires_ms,
+	early, (SELECT account_key FROM device WHERE device.generation = outbox.generation),
+	message_id, generation, recipient, body FROM outbox;
+DROP TABLE outbox;
+ALTER TABLE outbox_new RENAME TO outbox;
+CREATE INDEX outbox_position ON outbox (destination_key, position, bytes, account_key);
+CREATE INDEX outbox_early ON outbox (destination_key, expires_ms) WHERE early = 1;
+
 -- The devices that a message did not reach: told again when it comes again.
 ALTER TABLE received ADD COLUMN over_quota BLOB; -- device ids; NULL: it reached all

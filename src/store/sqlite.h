@@ -156,6 +156,7 @@ struct mailbox_put {
 	enum item_kind kind;
 	int64_t expires_ms;
 	struct bytes body;
+	int64_t origin;		   /* hash of the other node's domain; 0: of this one */
 	const uint8_t *message_id; /* these four for envelopes; else NULL and 0 */
 	const char *sender;
 	int64_t sender_generation;
@@ -168,13 +169,14 @@ enum err sqlite_mailbox_put(struct sqlite *sqlite, struct store_op *op, struct e
 enum err sqlite_mailbox_drop(struct sqlite *sqlite, int64_t generation) MUST_CHECK;
 
 /* (sqlite_outbox.c) Appends an item for a domain and its outbound effect. ERR_OVER_QUOTA
- * for messages where the outbox is full; other kinds pass. */
+ * for messages where the outbox is full, or the account has its share; other kinds pass. */
 struct outbox_put {
 	const char *domain;
 	enum fed_kind kind;
 	int64_t expires_ms;
 	struct bytes body;
-	const uint8_t *message_id; /* these three for messages: whom to tell how it ended */
+	const uint8_t *message_id; /* these four for messages: whom to tell how it ended */
+	int64_t account_key;
 	int64_t generation;
 	const char *recipient;
 };

@@ -96,6 +96,7 @@ static enum err envelope_put(struct sqlite *sqlite, struct store_op *op,
 		.kind = ITEM_ENVELOPE,
 		.expires_ms = letter->expires_ms,
 		.body = body_of(op, letter, index),
+		.origin = letter->origin,
 	};
 
 	if (letter->sender_generation != 0 || letter->token != NULL) {

@@ -5,6 +5,7 @@
  * and a block of numbers that it has reserved, so that an append is one statement.
  */
 #include "sqlite_messages.h"
+#include "sqlite_share.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -25,9 +26,17 @@ struct mailbox_usage {
 	int64_t generation;
 	int64_t items;
 	int64_t bytes;
-	int64_t last_seq; /* of any kind; 0: none was there when this was loaded */
+	int64_t last_seq;     /* of any kind; 0: none was there when this was loaded */
+	struct shares shares; /* of origins */
 	UT_hash_handle hh;
 };
+
+static void usage_free(struct sqlite *sqlite, struct mailbox_usage *usage)
+{
+	HASH_DEL(sqlite->usage, usage);
+	sqlite_shares_forget(&usage->shares);
+	free(usage);
+}
 
 void sqlite_mailbox_forget(struct sqlite *sqlite)
 {
@@ -36,8 +45,7 @@ void sqlite_mailbox_forget(struct sqlite *sqlite)
 
 	HASH_ITER(hh, sqlite->usage, usage, next)
 	{
-		HASH_DEL(sqlite->usage, usage);
-		free(usage);
+		usage_free(sqlite, usage);
 	}
 	sqlite->next_seq = 0;
 	sqlite->reserved_seq = 0;
@@ -135,8 +143,8 @@ static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
 	int64_t usual_ms = op->now_ms + sqlite->config->mailbox_life_ms;
 	struct query query = query_begin(
 		sqlite, "INSERT INTO mailbox (seq, generation, kind, bytes, expires_ms, early,"
-			" message_id, sender, sender_generation, token, body)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+			" origin, message_id, sender, sender_generation, token, body)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
 
 	query_int(&query, 1, seq);
 	query_int(&query, 2, put->generation);
@@ -144,12 +152,13 @@ static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
 	query_int(&query, 4, put->kind == ITEM_ENVELOPE ? (int64_t)put->body.len : 0);
 	query_int(&query, 5, put->expires_ms);
 	bind_number_or_null(&query, 6, put->expires_ms < usual_ms - EARLY_MS);
-	query_blob(&query, 7,
+	bind_number_or_null(&query, 7, put->origin);
+	query_blob(&query, 8,
 		   bytes_of(put->message_id, put->message_id != NULL ? MESSAGE_ID_SIZE : 0));
-	query_text(&query, 8, put->sender);
-	bind_number_or_null(&query, 9, put->sender_generation);
-	query_text(&query, 10, put->token);
-	query_blob(&query, 11, put->body);
+	query_text(&query, 9, put->sender);
+	bind_number_or_null(&query, 10, put->sender_generation);
+	query_text(&query, 11, put->token);
+	query_blob(&query, 12, put->body);
 	return query_run(&query);
 }
 
@@ -160,15 +169,37 @@ static enum err usage_get(struct sqlite *sqlite, int64_t generation,
 	return *usage_out != NULL ? ERR_OK : usage_load(sqlite, generation, usage_out);
 }
 
+static enum err share_take(struct sqlite *sqlite, struct mailbox_usage *usage,
+			   const struct mailbox_put *put, int64_t now_ms)
+{
+	struct share_queue queue = {
+		.sql = "SELECT origin, bytes FROM mailbox"
+		       " WHERE generation = ?1 AND origin IS NOT NULL",
+		.key = put->generation,
+		.items = usage->items,
+		.bytes = usage->bytes,
+		.items_max = sqlite->config->mailbox_items,
+		.bytes_max = sqlite->config->mailbox_bytes,
+	};
+
+	return sqlite_share_take(sqlite, &usage->shares, &queue, put->origin,
+				 (int64_t)put->body.len, now_ms);
+}
+
 /* Counts an envelope, or ERR_OVER_QUOTA. */
-static enum err usage_add(const struct sqlite *sqlite, struct mailbox_usage *usage,
-			  const struct mailbox_put *put)
+static enum err usage_add(struct sqlite *sqlite, struct mailbox_usage *usage,
+			  const struct mailbox_put *put, int64_t now_ms)
 {
 	const struct store_config *config = sqlite->config;
+	enum err err = ERR_OK;
 
 	if (usage->items >= config->mailbox_items ||
 	    usage->bytes + (int64_t)put->body.len > config->mailbox_bytes)
 		return ERR_OVER_QUOTA;
+	if (put->origin != 0)
+		err = share_take(sqlite, usage, put, now_ms);
+	if (err != ERR_OK)
+		return err;
 	usage->items++;
 	usage->bytes += (int64_t)put->body.len;
 	return ERR_OK;
@@ -182,7 +213,7 @@ enum err sqlite_mailbox_put(struct sqlite *sqlite, struct store_op *op, struct e
 	enum err err = usage_get(sqlite, put->generation, &usage);
 
 	if (err == ERR_OK && put->kind == ITEM_ENVELOPE)
-		err = usage_add(sqlite, usage, put);
+		err = usage_add(sqlite, usage, put, op->now_ms);
 	if (err == ERR_OK)
 		err = seq_take(sqlite, &item.seq);
 	if (err == ERR_OK)
@@ -199,10 +230,8 @@ enum err sqlite_mailbox_drop(struct sqlite *sqlite, int64_t generation)
 	struct mailbox_usage *usage = usage_find(sqlite, generation);
 	struct query query = query_begin(sqlite, "DELETE FROM mailbox WHERE generation = ?1");
 
-	if (usage != NULL) {
-		HASH_DEL(sqlite->usage, usage);
-		free(usage);
-	}
+	if (usage != NULL)
+		usage_free(sqlite, usage);
 	query_int(&query, 1, generation);
 	return query_run(&query);
 }

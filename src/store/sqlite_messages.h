@@ -50,6 +50,7 @@ struct letter {
 	const char *sender; /* address */
 	uint8_t sender_device;
 	int64_t sender_generation; /* of a local sender who may get receipts, else 0 */
+	int64_t origin;		   /* hash of a remote one's domain, else 0 */
 	const char *token;	   /* of a remote one, else NULL */
 	int64_t expires_ms;
 };

@@ -5,6 +5,7 @@
  * that an append is one statement.
  */
 #include "sqlite_messages.h"
+#include "sqlite_share.h"
 
 #include "restante/log.h"
 #include "restante/metrics.h"
@@ -24,6 +25,7 @@ struct destination_entry {
 	int64_t last; /* position given out */
 	int64_t items;
 	int64_t bytes;
+	struct shares shares; /* of accounts */
 	UT_hash_handle hh;
 };
 
@@ -37,6 +39,7 @@ void sqlite_outbox_forget(struct sqlite *sqlite)
 	HASH_ITER(hh, sqlite->destinations, entry, next)
 	{
 		HASH_DEL(sqlite->destinations, entry);
+		sqlite_shares_forget(&entry->shares);
 		free(entry);
 	}
 }
@@ -137,12 +140,25 @@ int64_t sqlite_destination_last(const struct destination_entry *entry)
 
 /* --- items ------------------------------------------------------------------------------ */
 
-static bool has_room(const struct store_config *config, const struct destination_entry *entry,
-		     const struct outbox_put *put)
+/* For a message: ERR_OVER_QUOTA where the outbox is full, or its account has its share. */
+static enum err room_take(struct sqlite *sqlite, const struct store_op *op,
+			  struct destination_entry *entry, const struct outbox_put *put)
 {
-	return put->kind != FED_MESSAGE ||
-	       (entry->items < config->outbox_items &&
-		entry->bytes + (int64_t)put->body.len <= config->outbox_bytes);
+	struct share_queue queue = {
+		.sql = "SELECT account_key, bytes FROM outbox"
+		       " WHERE destination_key = ?1 AND account_key IS NOT NULL",
+		.key = entry->key,
+		.items = entry->items,
+		.bytes = entry->bytes,
+		.items_max = sqlite->config->outbox_items,
+		.bytes_max = sqlite->config->outbox_bytes,
+	};
+	int64_t bytes = (int64_t)put->body.len;
+
+	if (queue.items >= queue.items_max || queue.bytes + bytes > queue.bytes_max)
+		return ERR_OVER_QUOTA;
+	return sqlite_share_take(sqlite, &entry->shares, &queue, put->account_key, bytes,
+				 op->now_ms);
 }
 
 static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
@@ -151,8 +167,8 @@ static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
 	struct query query = query_begin(
 		sqlite,
 		"INSERT INTO outbox (destination_key, position, kind, bytes, expires_ms,"
-		" early, message_id, generation, recipient, body)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+		" early, account_key, message_id, generation, recipient, body)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
 
 	query_int(&query, 1, entry->key);
 	query_int(&query, 2, entry->last + 1);
@@ -163,11 +179,15 @@ static enum err row_insert(struct sqlite *sqlite, const struct store_op *op,
 		query_int(&query, 6, 1);
 	else
 		query_null(&query, 6);
-	query_blob(&query, 7,
+	if (put->kind == FED_MESSAGE)
+		query_int(&query, 7, put->account_key);
+	else
+		query_null(&query, 7);
+	query_blob(&query, 8,
 		   bytes_of(put->message_id, put->message_id != NULL ? MESSAGE_ID_SIZE : 0));
-	query_int(&query, 8, put->generation);
-	query_text(&query, 9, put->recipient);
-	query_blob(&query, 10, put->body);
+	query_int(&query, 9, put->generation);
+	query_text(&query, 10, put->recipient);
+	query_blob(&query, 11, put->body);
 	return query_run(&query);
 }
 
@@ -177,10 +197,10 @@ enum err sqlite_outbox_put(struct sqlite *sqlite, struct store_op *op, struct ef
 	struct destination_entry *entry;
 	enum err err = entry_get(sqlite, put->domain, &entry);
 
+	if (err == ERR_OK && put->kind == FED_MESSAGE)
+		err = room_take(sqlite, op, entry, put);
 	if (err != ERR_OK)
 		return err;
-	if (!has_room(sqlite->config, entry, put))
-		return ERR_OVER_QUOTA;
 	if (entry->key == 0)
 		err = entry_insert(sqlite, entry);
 	if (err == ERR_OK)
@@ -263,7 +283,8 @@ enum err sqlite_outbox_void(struct sqlite *sqlite, struct destination_entry *ent
 	struct query query = query_begin(
 		sqlite,
 		"UPDATE outbox SET kind = ?3, bytes = ?4, expires_ms = ?5, early = NULL,"
-		" message_id = NULL, generation = NULL, recipient = NULL, body = ?6"
+		" account_key = NULL, message_id = NULL, generation = NULL, recipient = NULL, "
+		"body = ?6"
 		" WHERE destination_key = ?1 AND position = ?2");
 
 	query_int(&query, 1, entry->key);

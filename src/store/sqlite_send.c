@@ -205,6 +205,7 @@ static enum err remote_store(struct sqlite *sqlite, struct op_send *send,
 			send->op.now_ms + life_of(message, sqlite->config->outbox_life_ms),
 		.body = item,
 		.message_id = message->id,
+		.account_key = caller->account_key,
 		.generation = caller->generation,
 		.recipient = message->to.text,
 	};

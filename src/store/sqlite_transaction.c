@@ -6,6 +6,8 @@
  */
 #include "sqlite_messages.h"
 
+#include "restante/crypto.h"
+
 /* Devices that hear of changed lists because of one transaction. Hints may be left out. */
 #define HINTS_MAX	10000
 /* Device lists in one answer, about. The sender reads 4 MiB of it at most: without its
@@ -16,6 +18,7 @@ struct intake {
 	struct sqlite *sqlite;
 	struct op_transaction *op;
 	struct effects *effects;
+	int64_t origin; /* a hash of its domain */
 	/* The recipient of the item before, for the next is often from and to the same. */
 	const struct fed_item *before;
 	struct recipient recipient;
@@ -50,6 +53,7 @@ static struct letter letter_of(const struct intake *intake, const struct fed_ite
 		.message = &item->message,
 		.sender = item->from.text,
 		.sender_device = item->from_device,
+		.origin = intake->origin,
 		.token = intake->sqlite->config->no_remote_receipts ? NULL : item->token,
 		.expires_ms = intake->op->op.now_ms + intake->sqlite->config->mailbox_life_ms,
 	};
@@ -391,10 +395,25 @@ static enum err items_take(struct intake *intake)
 	return err == ERR_OK ? stream_advance(intake->sqlite, op) : err;
 }
 
+/* 63 bits: no two domains that matter have the same. */
+static int64_t origin_hash(const char *domain)
+{
+	uint8_t hash[SHA256_SIZE];
+	int64_t number = 0;
+
+	crypto_sha256(bytes_of_text(domain), hash);
+	for (size_t i = 0; i < sizeof number; i++)
+		number = number << 8 | (i == 0 ? hash[i] & 0x7f : hash[i]);
+	return number;
+}
+
 enum err sqlite_transaction(struct sqlite *sqlite, struct store_op *op)
 {
 	struct op_transaction *taken = (struct op_transaction *)op;
-	struct intake intake = {.sqlite = sqlite, .op = taken, .effects = &taken->effects};
+	struct intake intake = {.sqlite = sqlite,
+				.op = taken,
+				.effects = &taken->effects,
+				.origin = origin_hash(taken->origin)};
 	enum verdict verdict = STREAM_BROKEN;
 	enum err err;
 

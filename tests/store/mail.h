@@ -168,18 +168,26 @@ static UNUSED struct fed_item fed_receipt(const struct message_request *message,
 	return item;
 }
 
-/* A transaction of b.example. The digest is made of its first byte alone. */
-static UNUSED struct op_transaction fed_take(struct contract *contract, const char *stream,
-					     int64_t seq, uint8_t digest,
-					     struct fed_item *items, size_t n_items)
+/* A transaction of another node. The digest is made of its first byte alone. */
+static UNUSED struct op_transaction fed_take_from(struct contract *contract, const char *origin,
+						  const char *stream, int64_t seq,
+						  uint8_t digest, struct fed_item *items,
+						  size_t n_items)
 {
 	struct transaction transaction = {.seq = seq, .items = items, .n_items = n_items};
 	struct op_transaction op = {
-		.origin = "b.example", .transaction = &transaction, .digest = {digest}};
+		.origin = origin, .transaction = &transaction, .digest = {digest}};
 
 	snprintf(transaction.stream, sizeof transaction.stream, "%s", stream);
 	RUN(contract, TRANSACTION, &op);
 	return op;
+}
+
+static UNUSED struct op_transaction fed_take(struct contract *contract, const char *stream,
+					     int64_t seq, uint8_t digest,
+					     struct fed_item *items, size_t n_items)
+{
+	return fed_take_from(contract, "b.example", stream, seq, digest, items, n_items);
 }
 
 /* One item as the next of a stream; the answer as text. */

@@ -196,7 +196,7 @@ static void what_expired_makes_room(void **state)
 	struct contract *contract = *state;
 	struct contract_device ann = contract_register(contract, "ann");
 
-	contract->config.outbox_items = 2;
+	contract->config.outbox_items = 3; /* two of them are the share of one account */
 	contract_reopen(contract);
 	queue(contract, &ann, 2);
 	contract_now += 7 * DAYS_MS;
