@@ -36,7 +36,8 @@ struct op_keys_stats {
 
 /* Takes bundles of a local account: idempotent by (claimer, claim id) for 24 h, whose answer
  * is kept as the bytes that go out. The same claim id for another request: ERR_VALIDATION.
- * ERR_UNAVAILABLE as for sending. */
+ * ERR_UNAVAILABLE as for sending. Requesters whom the account has not accepted leave a
+ * reserve of one-time keys. */
 struct op_claim {
 	struct store_op op;
 	const char *claimer; /* "g17": a local generation; or the origin's domain */

@@ -12,8 +12,9 @@
  *
  * ERR_OK: status and effects. ERR_DEVICES_MISMATCH, ERR_STALE_DEVICES: mismatch.
  * ERR_UNAVAILABLE, for ephemeral ones also where the recipient has not accepted the sender.
- * ERR_OVER_QUOTA: no mailbox had room, or the outbox is full. ERR_VALIDATION: the device
- * has used this id for another recipient. */
+ * ERR_REQUEST_WAITING, ERR_TOO_LARGE: of a stranger to an account that wants requests.
+ * ERR_OVER_QUOTA: no mailbox had room, the outbox is full, or the account has its share of
+ * it. ERR_VALIDATION: the device has used this id for another recipient. */
 struct op_send {
 	struct store_op op;
 	struct caller caller;

@@ -37,7 +37,7 @@ def start_nodes(lab):
     step("lab", f"throwaway folder {lab.folder}: a certificate authority and a name server "
                 f"(127.0.0.1 port {lab.names.port})")
     for domain in ("a.test", "b.test"):
-        node = lab.add_node(domain)
+        node = lab.add_node(domain, accounts__strangers="request")
         step(domain, "restante init: keys and configuration made")
         step("dns", f"SRV _restante._tcp.{domain} -> port {node.port}, "
                     f"TXT _restante.{domain} {short(lab.names.texts[domain][0], 36)}")
@@ -105,6 +105,16 @@ def send(alice, to):
     return answer["id"]
 
 
+def answer_request(bob, address):
+    """The first message of a stranger is a request, and alice may not send another one."""
+    wait_until(lambda: bob.client.consent()["requests"], "alice's request")
+    asked, = bob.client.consent()["requests"]
+    expect(asked["address"] == address, f"a request of {asked['address']}")
+    step("b.test", f"the first message of {address} waits as a request")
+    bob.client.accept(address)
+    step("b.test", f"bob accepts messages from {address}")
+
+
 def wait_for_receipts(alice, message_id):
     """Both of bob's devices have the message, says bob's node."""
     devices = set()
@@ -123,9 +133,8 @@ def play(a, b):
     tablet.link_to(bob)
     for phone in (alice, bob, tablet):
         phone.connect()
-    bob.client.accept(alice.client.address)
-    step("b.test", f"bob accepts messages from {alice.client.address}")
     message_id = send(alice, bob.client.address)
+    answer_request(bob, alice.client.address)
     bob.receive(message_id)
     tablet.receive(message_id)
     wait_for_receipts(alice, message_id)

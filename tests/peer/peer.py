@@ -39,8 +39,10 @@ from wire import (ADDRESS, CLAIM_ID, DAY, MESSAGE_ID, RANDOM, REQUEST_TAG, RESPO
 TRANSACTIONS = "/federation/v1/transactions"
 CLAIM = "/federation/v1/keys/claim"
 DEVICE_LIST = "/federation/v1/devices/list"
-CODES = {"duplicate", "unavailable", "stale_list", "over_quota", "too_large", "bad"}
+CODES = {"duplicate", "unavailable", "request_waiting", "stale_list", "over_quota", "too_large",
+         "bad"}
 LIMITS = {"transaction_items": 1000, "transaction_bytes": 4 << 20, "content_bytes": 96 << 10}
+FIRST_CONTACT = 8 << 10  # content of an envelope of a request
 
 
 # Users and their devices, as far as another node can see them
@@ -71,7 +73,8 @@ class User:
     address: str
     devices: dict = field(default_factory=dict)
     list_version: int = 0
-    open_to_strangers: bool = True
+    strangers: str = "accept"  # or "request", "refuse"
+    requests: set = field(default_factory=set)
     accepted: set = field(default_factory=set)
     blocked: set = field(default_factory=set)
     results: list = field(default_factory=list)      # ends of messages that did not arrive
@@ -80,7 +83,16 @@ class User:
 
     def welcomes(self, address):
         return address not in self.blocked and \
-            (self.open_to_strangers or address in self.accepted)
+            (self.strangers != "refuse" or address in self.accepted)
+
+    def first_contact(self, address, envelopes):
+        """Why a message of an address that is welcome is not taken as a request; or None."""
+        if address in self.accepted or self.strangers != "request":
+            return None
+        if address in self.requests:
+            return "request_waiting"
+        sizes = [len(unb64(envelope["content"])) for envelope in envelopes.values()]
+        return "too_large" if max(sizes) > FIRST_CONTACT else None
 
     def device_list(self):
         return {"address": self.address, "list_version": self.list_version,
@@ -188,11 +200,16 @@ class Receiver:
             return "duplicate", {}
         if user is None or not user.welcomes(item["from"]):
             return "unavailable", {}
+        refused = user.first_contact(item["from"], envelopes)
+        if refused:
+            return refused, {}
         if not self._fits(user, envelopes):
             found = user.device_list()
             return "stale_list", {"list_version": found["list_version"],
                                   "devices": found["devices"]}
         self._taken.add(key)
+        if item["from"] not in user.accepted:
+            user.requests.add(item["from"])
         self._put(user, item, envelopes)
         return "ok", {}
 

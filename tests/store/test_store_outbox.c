@@ -164,6 +164,7 @@ static void each_result_is_told_as_it_should_be(void **state)
 		{RESULT_UNKNOWN, MESSAGE_UNKNOWN, "\"code\":\"unknown\"}"},
 		{RESULT_KEY_CONFLICT, MESSAGE_FAILED, "\"code\":\"key_conflict\"}"},
 		{RESULT_REFUSED, MESSAGE_FAILED, "\"code\":\"refused\"}"},
+		{RESULT_REQUEST_WAITING, MESSAGE_FAILED, "\"code\":\"request_waiting\"}"},
 	};
 	struct contract_device ann = contract_register(*state, "ann");
 

@@ -401,6 +401,14 @@ def blocked_after_accepted(alice, bob):
     bob.client.block(alice.address)
 
 
+def blocked_after_asking(alice, bob):
+    bob.client.change_account(strangers="request")
+    post(alice, letter(alice, bob.address, "do you know me?"))
+    item, = wait_until(lambda: bob.client.mailbox()["items"], "the request")
+    bob.client.ack(up_to=item["seq"])
+    bob.client.block(alice.address)
+
+
 CALLS = {
     "list": lambda address: ("GET", f"keys/devices/{address}"),
     "bundle": lambda address: ("GET", f"keys/bundle/{address}"),
@@ -418,7 +426,8 @@ def ask(phone, call, address):
     return answer(phone.client.node, method, path, phone, *body)
 
 
-@pytest.mark.parametrize("why", [closed, blocked, blocked_after_accepted])
+@pytest.mark.parametrize("why", [closed, blocked, blocked_after_accepted,
+                                 blocked_after_asking])
 def test_unavailable_says_not_why(alice, bob, why):
     why(alice, bob)
     for call in CALLS:

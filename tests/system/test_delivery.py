@@ -512,6 +512,7 @@ def test_token_of_another_device_closes_the_socket(alice, signal):
 
 def test_socket_says_when_prekeys_are_low(pair, alice, signal):
     bob = Phone(signal, pair[1], one_time_prekeys=20, pq_prekeys=20).register(user("bob"))
+    bob.client.accept(alice.address)
     with bob.client.socket() as ws:
         ws.wait_for("queue_empty")
         alice.client.claim(bob.address)

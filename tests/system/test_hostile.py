@@ -746,6 +746,7 @@ def test_rate_of_challenges(limited):
 
 def test_rate_of_claims(people):
     alice, bob = people
+    bob.accept(alice.address)
     assert until_limited(lambda _: alice.claim(bob.address), 10) == 6
     assert bob.key_stats()["one_time_prekeys"] == 0
 

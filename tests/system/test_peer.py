@@ -118,6 +118,7 @@ def test_one_time_keys_are_handed_out_once_in_both_directions(peer, alice, pat):
     def key(bundles):
         return bundles["devices"][0]["one_time_prekey"]
 
+    alice.client.accept(pat.address)
     node_keys = [key(peer.claim(pat.address, alice.address)) for _ in range(6)]
     peer_keys = [key(alice.client.claim(pat.address)) for _ in range(6)]
     for keys in node_keys, peer_keys:  # five each had been uploaded

@@ -5,6 +5,7 @@ of its own, under a domain of its own."""
 
 import itertools
 import re
+import sqlite3
 import sys
 import time
 from collections import namedtuple
@@ -792,6 +793,7 @@ def test_requester_of_another_domain(peer, alice, path, requester, status, code)
 
 def test_claim_id_for_another_request(node, peer, alice, pat):
     bob = NodePhone(node, f"bob{next(_numbers)}")
+    alice.client.accept(pat.address)
     peer.claim(pat.address, alice.address, claim_id="mine")
     for requester, address, devices in ((pat.address, bob.address, None),
                                         (f"other@{peer.domain}", alice.address, None),
@@ -854,6 +856,29 @@ def test_one_origin_too_often(lab):
                 break
         assert_refused(answer, 429, "RATE_LIMITED", signed=True)
         assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_an_origin_known_for_a_week_may_ask_more_often(lab):
+    node = lab.nodes["limited.test"]
+    with LabPeer(lab, f"p{next(_numbers)}.test") as peer:
+        lab.names.apply()
+
+        def ask():
+            return Draft(peer, None, body=body()(peer), destination=node.domain).send().status
+
+        wait_until(lambda: ask() == 200, "a permit for an unknown origin", 10, 0.5)
+        answers = [ask() for _ in range(80)]
+        assert answers[:49] == [200] * 49 and answers[-1] == 429
+        node.stop()
+        with sqlite3.connect(node.folder / "data/restante.db") as database:
+            trust, = database.execute("SELECT trust FROM peer WHERE domain = ?",
+                                      (peer.domain,)).fetchone()
+            kind, revision, pinned, rest = trust.split(b" ", 3)
+            earlier = str(int(pinned) - 7 * DAY).encode()
+            database.execute("UPDATE peer SET trust = ? WHERE domain = ?", (
+                b" ".join([kind, revision, earlier, rest]), peer.domain))
+        node.start()
+        assert [ask() for _ in range(80)] == [200] * 80
 
 
 def test_claims_of_one_user_at_one_recipient(lab):

@@ -97,6 +97,7 @@ def test_200_messages_both_ways_arrive_in_order_and_once(alice, bob):
 
 
 def test_when_one_time_keys_run_out_the_last_resort_key_serves(alice, bob, pair, signal):
+    bob.client.accept(alice.address)
     for _ in range(5):
         device, = alice.client.claim(bob.address)["devices"]
         assert device["one_time_prekey"] and device["pq_prekey"]
@@ -137,6 +138,8 @@ def test_one_time_keys_are_handed_out_once_whatever_happens(pair, signal):
     b = pair[1]
     bob = Phone(signal, b, one_time_prekeys=80, pq_prekeys=80).register(user("bob"))
     claimers = [join(signal, node, "claimer") for node in pair for _ in range(2)]
+    for phone in claimers:
+        bob.client.accept(phone.address)
     with ThreadPoolExecutor(len(claimers)) as pool:
         work = [pool.submit(lambda phone=phone: [
             claim_until_answered(phone, bob.address, str(n)) for n in range(20)])

@@ -77,12 +77,15 @@ static void details_are_written_anew(void **state)
 						  "\"list_version\":7, \"seq\":6, "
 						  "\"code\":\"stale_list\"}, "
 						  "{\"seq\":9,\"code\":\"over_quota\","
-						  "\"devices\":[ 3, 1 ],\"y\":\"\"}"),
+						  "\"devices\":[ 3, 1 ],\"y\":\"\"}, "
+						  "{\"seq\":10,\"code\":"
+						  "\"request_waiting\"}"),
 					  device)),
-			5, 9, &results),
+			5, 10, &results),
 		ERR_OK);
 	assert_int_equal(results.acked, 9);
-	assert_int_equal(results.count, 3);
+	assert_int_equal(results.count, 4);
+	assert_int_equal(results.results[3].code, RESULT_REQUEST_WAITING);
 	assert_int_equal(results.results[0].code, RESULT_BAD);
 	assert_int_equal(results.results[0].detail.len, 0);
 	assert_int_equal(results.results[1].seq, 6);
