@@ -3,8 +3,9 @@
 -- 0 refused, 1 one request at a time, 2 accepted: enum strangers.
 ALTER TABLE account RENAME COLUMN open_to_strangers TO strangers;
 
--- Requests that wait, by the domain they are from.
-CREATE INDEX consent_requests ON consent
+-- Requests that wait: all of an account, from the index alone, and those from one domain.
+CREATE INDEX consent_requests ON consent (account_key, since_ms, state) WHERE state = 1;
+CREATE INDEX consent_requests_domain ON consent
 	(account_key, substr(address, instr(address, '@') + 1), since_ms) WHERE state = 1;
 
 -- A hash of the domain that an envelope came from; NULL: of this node, or no envelope. The

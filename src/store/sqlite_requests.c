@@ -34,7 +34,7 @@ static enum err count_domain(struct sqlite *sqlite, int64_t account_key, const c
 {
 	struct query query = query_begin(
 		sqlite,
-		"SELECT count(*) FROM (SELECT 1 FROM consent INDEXED BY consent_requests"
+		"SELECT count(*) FROM (SELECT 1 FROM consent INDEXED BY consent_requests_domain"
 		" WHERE account_key = ?1 AND state = 1"
 		" AND substr(address, instr(address, '@') + 1) = ?2"
 		" AND since_ms > ?3 LIMIT ?4)");
