@@ -426,15 +426,6 @@ static void write_at(const char *path, long offset, const void *data, size_t len
 	fclose(file);
 }
 
-static void read_at(const char *path, long offset, void *data, size_t len)
-{
-	FILE *file = fopen(path, "rb");
-
-	assert_non_null(file);
-	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
-	assert_int_equal(fread(data, 1, len, file), len);
-	fclose(file);
-}
 
 static void a_newer_database_is_refused(void **state)
 {
