@@ -426,7 +426,6 @@ static void write_at(const char *path, long offset, const void *data, size_t len
 	fclose(file);
 }
 
-
 static void a_newer_database_is_refused(void **state)
 {
 	struct contract *contract = *state;

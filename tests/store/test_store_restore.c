@@ -494,6 +494,7 @@ static void no_one_time_key_goes_out_twice(void **state)
 	struct device_list first, later, remembered;
 	struct copy copy;
 
+	contract_consent(contract, &alice, "bob@b.example", CONSENT_ACCEPTED);
 	claim_alice(contract, "before", &first);
 	copy = stop_and_copy(contract);
 	claim_alice(contract, "later", &later);

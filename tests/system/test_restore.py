@@ -13,7 +13,7 @@ import pytest
 
 from client import ApiError
 from lab import wait_until
-from scenario import OPTIONS, join, letter, link, post
+from scenario import OPTIONS, acquaint, join, letter, link, post
 from test_delivery import take, text, waiting
 from test_operator import of
 
@@ -109,6 +109,7 @@ def test_restored_database_keeps_every_promise(couple, signal, which):
     alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
     owner, stranger = (alice, bob)[which], (bob, alice)[which]
     neighbour = join(signal, restored, "neighbour")
+    acquaint(alice, bob, neighbour)
     say(alice, bob, "before")
     say(bob, alice, "before")
     hear(alice, "before")
@@ -183,6 +184,7 @@ def restore_folder_written_over(node, copy):
 def test_restored_folder_is_noticed(couple, signal, which, restore, reason):
     node = couple[which]
     alice, bob = (join(signal, couple[0], "alice"), join(signal, couple[1], "bob"))
+    acquaint(alice, bob)
     node.stop()
     copy = node.folder / "copy"
     shutil.copytree(node.folder / "data", copy)
@@ -209,6 +211,7 @@ def test_database_written_over_is_noticed(couple, signal, end):
     that it went on after the backup: at every start, and once a minute."""
     a, b = couple
     alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
+    acquaint(alice, bob)
     copy = back_up(a)
     if end == "kill":
         a.restart()
@@ -225,6 +228,7 @@ def test_restored_tells_what_cannot_be_seen(couple, signal):
     """Beside a running node it counts from the next start on, and once."""
     a, b = couple
     alice, bob = join(signal, a, "alice"), join(signal, b, "bob")
+    acquaint(alice, bob)
     status, said = of(a, "restored")
     assert status == 0 and "next starts" in said
     assert keys_in(bob.client.claim(alice.address))
@@ -250,6 +254,7 @@ def test_nothing_else_is_taken_for_a_restore(lab, signal):
     node = lab.add_node("a.test", **OPTIONS)
     lab.start()
     alice, bob = join(signal, node, "alice"), join(signal, node, "bob")
+    acquaint(alice, bob)
 
     def end_and_start(end):
         getattr(node, end)()
