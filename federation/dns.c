@@ -24,8 +24,8 @@
 
 struct reader {
 	struct bytes raw;
-	size_t at;
-	unsigned left;	      /* answer records not read yet */
+	size_t first, at;     /* of the answer records, of the next one */
+	unsigned total, left; /* answer records, those not read yet */
 	char name[NAME_SIZE]; /* what was asked for, then what it is an alias of */
 	unsigned aliases;
 };
@@ -81,8 +81,8 @@ static enum resolve_outcome open_answer(struct reader *reader, struct bytes raw,
 		return RESOLVE_TRANSIENT;
 	if (rcode == ns_r_nxdomain)
 		return RESOLVE_NONE;
-	reader->at += len + 4;
-	reader->left = get16(raw.data + 6);
+	reader->first = reader->at = reader->at + len + 4;
+	reader->total = reader->left = get16(raw.data + 6);
 	strcpy(reader->name, name);
 	return RESOLVE_FOUND;
 }
@@ -115,13 +115,24 @@ static bool read_record(struct reader *reader, char owner_out[NAME_SIZE],
 	return true;
 }
 
+/* The whole answer is read again for the other name: records may stand in any order, and
+ * names that lead back to each other must not look like an end without data. */
+static bool follow_alias(struct reader *reader, const struct record *record)
+{
+	size_t len;
+
+	reader->at = reader->first;
+	reader->left = reader->total;
+	return reader->aliases++ < ALIASES_MAX &&
+	       read_name(reader, record->at, reader->name, &len);
+}
+
 /* The next record of this type and of the name in question. FOUND, NONE at the end, or
  * TRANSIENT for what cannot be read. */
 static enum resolve_outcome next_record(struct reader *reader, int type,
 					struct record *record_out)
 {
 	char owner[NAME_SIZE];
-	size_t len;
 
 	while (reader->left > 0) {
 		reader->left--;
@@ -131,9 +142,7 @@ static enum resolve_outcome next_record(struct reader *reader, int type,
 			continue;
 		if (record_out->type == type)
 			return RESOLVE_FOUND;
-		if (record_out->type == ns_t_cname &&
-		    (reader->aliases++ == ALIASES_MAX ||
-		     !read_name(reader, record_out->at, reader->name, &len)))
+		if (record_out->type == ns_t_cname && !follow_alias(reader, record_out))
 			return RESOLVE_TRANSIENT;
 	}
 	return RESOLVE_NONE;

@@ -141,6 +141,44 @@ static void aliases_are_followed_inside_the_answer(void **state)
 	assert_string_equal(host.addresses[0], "192.0.2.2");
 }
 
+static void aliases_may_stand_in_any_order(void **state)
+{
+	struct packet p = answer_to(SRV_NAME, ns_t_srv, 0, 0);
+	struct srv_answer srv;
+
+	(void)state;
+	put_srv(&p, "c.example", 600, 0, 0, 443, "node.example");
+	put_cname(&p, "b.example", "c.example");
+	put_cname(&p, SRV_NAME, "b.example");
+	assert_int_equal(dns_read_srv(packet_bytes(&p), SRV_NAME, &srv), RESOLVE_FOUND);
+	assert_int_equal(srv.count, 1);
+	assert_string_equal(srv.records[0].target, "node.example");
+}
+
+/* They do not say that there is no such record. */
+static void aliases_without_an_end_are_transient(void **state)
+{
+	struct packet loop = answer_to(SRV_NAME, ns_t_srv, 0, 0);
+	struct packet chain = answer_to("0.example", ns_t_srv, 0, 0);
+	struct srv_answer srv;
+
+	(void)state;
+	put_cname(&loop, SRV_NAME, "b.example");
+	put_cname(&loop, "b.example", SRV_NAME);
+	assert_int_equal(dns_read_srv(packet_bytes(&loop), SRV_NAME, &srv), RESOLVE_TRANSIENT);
+	for (int i = 0; i < 8; i++) {
+		char names[2][16];
+
+		snprintf(names[0], sizeof names[0], "%d.example", i);
+		snprintf(names[1], sizeof names[1], "%d.example", i + 1);
+		put_cname(&chain, names[0], names[1]);
+	}
+	assert_int_equal(dns_read_srv(packet_bytes(&chain), "0.example", &srv), RESOLVE_NONE);
+	put_cname(&chain, "8.example", "9.example");
+	assert_int_equal(dns_read_srv(packet_bytes(&chain), "0.example", &srv),
+			 RESOLVE_TRANSIENT);
+}
+
 static void addresses_are_bounded(void **state)
 {
 	struct packet p = answer_to("a.example", ns_t_aaaa, 0, 0);
@@ -480,6 +518,8 @@ int main(void)
 		cmocka_unit_test(what_is_no_answer_to_the_question_is_nothing),
 		cmocka_unit_test(a_message_that_is_cut_off_is_transient),
 		cmocka_unit_test(aliases_are_followed_inside_the_answer),
+		cmocka_unit_test(aliases_may_stand_in_any_order),
+		cmocka_unit_test(aliases_without_an_end_are_transient),
 		cmocka_unit_test(addresses_are_bounded),
 		cmocka_unit_test(txt_records_are_read),
 		cmocka_unit_test(one_malformed_record_makes_all_absent),
