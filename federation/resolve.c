@@ -23,6 +23,7 @@ struct query;
 struct question {
 	struct query *query;
 	int type;
+	bool plain; /* without EDNS */
 	enum resolve_outcome outcome;
 };
 
@@ -113,12 +114,27 @@ static void question_fail(struct question *question, enum resolve_outcome outcom
 	question->query->txt.failed = outcome == RESOLVE_TRANSIENT;
 }
 
+/* RFC 6891 section 7: FORMERR without an OPT record is from a server that does not know EDNS.
+ * c-ares asks again by itself, but only the first time that it sees one. */
+static bool needs_plain(const struct question *question, struct bytes raw)
+{
+	return !question->plain && raw.len >= 12 && (raw.data[3] & 0x0f) == ns_r_formerr &&
+	       raw.data[10] == 0 && raw.data[11] == 0;
+}
+
+static void question_send(struct question *question);
+
 static void question_answered(void *arg, int status, int timeouts, unsigned char *data, int len)
 {
 	struct question *question = arg;
 	struct query *query = question->query;
 
 	(void)timeouts;
+	if (status == ARES_SUCCESS && needs_plain(question, bytes_of(data, (size_t)len))) {
+		question->plain = true;
+		question_send(question);
+		return;
+	}
 	if (status == ARES_SUCCESS)
 		question->outcome =
 			answer_read(query, question->type, bytes_of(data, (size_t)len));
@@ -130,18 +146,17 @@ static void question_answered(void *arg, int status, int timeouts, unsigned char
 		loop_defer(query->loop, &query->task);
 }
 
-static void question_send(struct question *question, struct query *query, int type)
+static void question_send(struct question *question)
 {
+	struct query *query = question->query;
 	unsigned char *packet;
 	unsigned short id;
 	int len, status;
 
-	question->query = query;
-	question->type = type;
 	/* ares_send() takes the id as it is: it has to be one that nobody guesses. */
 	crypto_random(&id, sizeof id);
-	status = ares_create_query(query->name, ns_c_in, type, id, 1, &packet, &len,
-				   QUERY_PACKET);
+	status = ares_create_query(query->name, ns_c_in, question->type, id, 1, &packet, &len,
+				   question->plain ? 0 : QUERY_PACKET);
 	if (status != ARES_SUCCESS) {
 		/* A name that is too long does not exist. */
 		question_fail(question,
@@ -153,6 +168,13 @@ static void question_send(struct question *question, struct query *query, int ty
 	packet[3] |= 0x20; /* AD: say whether DNSSEC has validated it (RFC 6840 section 5.7) */
 	ares_send(loop_ares(query->loop), packet, len, question_answered, question);
 	ares_free_string(packet);
+}
+
+static void ask(struct query *query, struct question *question, int type)
+{
+	question->query = query;
+	question->type = type;
+	question_send(question);
 }
 
 static struct query *query_create(struct loop *loop, const char *prefix, const char *domain,
@@ -176,7 +198,7 @@ void resolve_srv(struct loop *loop, const char *domain,
 
 	query->srv_done = done;
 	query->waiting = 1;
-	question_send(&query->questions[0], query, ns_t_srv);
+	ask(query, &query->questions[0], ns_t_srv);
 }
 
 void resolve_txt(struct loop *loop, const char *domain,
@@ -188,7 +210,7 @@ void resolve_txt(struct loop *loop, const char *domain,
 
 	query->txt_done = done;
 	query->waiting = 1;
-	question_send(&query->questions[0], query, ns_t_txt);
+	ask(query, &query->questions[0], ns_t_txt);
 }
 
 /* Addresses, and localhost (RFC 6761 section 6.3), are nobody's to answer. */
@@ -216,6 +238,6 @@ void resolve_host(struct loop *loop, const char *host,
 		return;
 	}
 	query->waiting = 2;
-	question_send(&query->questions[0], query, ns_t_a);
-	question_send(&query->questions[1], query, ns_t_aaaa);
+	ask(query, &query->questions[0], ns_t_a);
+	ask(query, &query->questions[1], ns_t_aaaa);
 }
