@@ -225,6 +225,16 @@ static void fetch(struct find *find)
 	find->transfer = transfer_start(find->loop, &request, document_fetched, find);
 }
 
+/* The one that has answered is the first to be tried until the next discovery: those before
+ * it may have cost seconds. */
+static void prefer_target(struct targets *targets, size_t at)
+{
+	struct target target = targets->items[at];
+
+	memmove(targets->items + 1, targets->items, at * sizeof target);
+	targets->items[0] = target;
+}
+
 static void document_take(struct find *find, struct bytes wrapper)
 {
 	struct found *found = &find->found;
@@ -254,9 +264,10 @@ static void document_fetched(void *context, const struct transfer_answer *answer
 
 	find->transfer = NULL;
 	find->waiting--;
-	if (answer->err == ERR_OK && answer->status == 200)
+	if (answer->err == ERR_OK && answer->status == 200) {
+		prefer_target(&find->targets, answer->target);
 		document_take(find, answer->body);
-	else if (answer->err == ERR_OK)
+	} else if (answer->err == ERR_OK)
 		fail(find,
 		     answer->status >= 500 || answer->status == 429 ? ERR_PEER_UNREACHABLE
 								    : ERR_PEER_INVALID,

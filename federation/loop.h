@@ -59,6 +59,7 @@ struct transfer_answer {
 	 * ERR_PEER_TIMEOUT, ERR_PEER_INVALID. ERR_BUSY: could not begin. */
 	enum err err;
 	int status;
+	size_t target; /* the one that has answered */
 	struct bytes body;
 	/* Trimmed; empty: absent. The receiver checks that content_type is what was signed. */
 	struct bytes content_type, content_digest, signature, signature_input, retry_after;

@@ -170,6 +170,16 @@ static size_t take_head_line(char *line, size_t size, size_t n, void *context)
 
 /* Tries */
 
+/* With other targets left this one gets half of the time at most. */
+static long connect_timeout_ms(const struct transfer *transfer, int64_t left_ms)
+{
+	int64_t timeout_ms =
+		transfer->next_target < transfer->targets.count ? left_ms / 2 : left_ms;
+
+	return timeout_ms < transfer->connect_timeout_ms ? (long)timeout_ms
+							 : transfer->connect_timeout_ms;
+}
+
 static void try_next(struct transfer *transfer)
 {
 	const struct target *target = &transfer->targets.items[transfer->next_target];
@@ -193,9 +203,7 @@ static void try_next(struct transfer *transfer)
 	curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);
 	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
 	curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
-			 left_ms < transfer->connect_timeout_ms
-				 ? (long)left_ms
-				 : (long)transfer->connect_timeout_ms);
+			 connect_timeout_ms(transfer, left_ms));
 	if (curl_multi_add_handle(loop_curl(transfer->loop), transfer->easy) == CURLM_OK)
 		transfer->running = true;
 	else
@@ -209,6 +217,7 @@ static void take_answer(struct transfer *transfer)
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	answer->status = (int)status;
+	answer->target = transfer->next_target - 1;
 	answer->body = text_bytes(&transfer->body);
 	answer->content_type = transfer->found[CONTENT_TYPE];
 	answer->content_digest = transfer->found[CONTENT_DIGEST];

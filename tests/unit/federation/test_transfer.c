@@ -245,6 +245,7 @@ static void the_next_target_is_tried(void **state)
 	get(f, "/ok");
 	assert_int_equal(f->answer.err, ERR_OK);
 	assert_int_equal(f->answer.status, 409);
+	assert_int_equal(f->answer.target, 2);
 }
 
 static void no_target_is_left(void **state)
