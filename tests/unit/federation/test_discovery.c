@@ -184,6 +184,28 @@ static void the_number_of_domains_is_bounded(void **state)
 
 /* Failures */
 
+static void answer_take(void *context, const struct transfer_answer *answer)
+{
+	*(struct transfer_answer *)context = *answer;
+}
+
+/* As a request to a peer that is in the cache. */
+static void fetch_again(struct fixture *f, const struct targets *targets,
+			struct transfer_answer *answer_out)
+{
+	const struct transfer_request request = {.targets = targets,
+						 .url = "https://a.example/ok",
+						 .host = "a.example",
+						 .answer_max = 1000,
+						 .connect_timeout_ms = 1000,
+						 .timeout_ms = 1000};
+
+	answer_out->status = -1;
+	transfer_start(f->loop, &request, answer_take, answer_out);
+	while (answer_out->status == -1)
+		loop_turn(f->loop, 10);
+}
+
 static void a_domain_can_say_no(void **state)
 {
 	struct fixture *f = *state;
@@ -206,6 +228,25 @@ static void dns_that_fails_does_not_fall_through(void **state)
 		    WELL_KNOWN_ADDRESS);
 	assert_int_equal(find(f), ERR_PEER_UNREACHABLE);
 	assert_int_equal(fetched(f), 0);
+}
+
+/* DNS rebinding: what counts is where a connection goes, not what was found earlier. */
+static void a_name_that_turns_to_a_private_address_is_not_followed(void **state)
+{
+	struct fixture *f = *state;
+	struct transfer_answer answer = {.err = ERR_OK};
+	struct targets found;
+
+	publish_srv(f, 0);
+	assert_int_equal(find(f), ERR_OK);
+	found = f->waiter.peer.targets;
+	f->config.federation_allow_private = false;
+	restart(f); /* no connection is open any more */
+	fetch_again(f, &found, &answer);
+	assert_int_equal(answer.err, ERR_PEER_UNREACHABLE);
+	assert_int_equal(find(f), ERR_OK); /* the last good document */
+	assert_int_equal(f->waiter.peer.targets.count, 0);
+	assert_int_equal(fetched(f), 1);
 }
 
 static void the_last_good_document_bridges_failures(void **state)
@@ -486,6 +527,7 @@ int main(void)
 		TEST(the_number_of_domains_is_bounded),
 		TEST(a_domain_can_say_no),
 		TEST(dns_that_fails_does_not_fall_through),
+		TEST(a_name_that_turns_to_a_private_address_is_not_followed),
 		TEST(the_last_good_document_bridges_failures),
 		TEST(what_is_served_must_be_a_document_of_the_domain),
 		TEST(a_store_that_fails_pins_nothing),
