@@ -350,14 +350,15 @@ class DirectConnection(http.client.HTTPSConnection):
 
 
 class Lab:
-    def __init__(self, binary=None, folder=None, keep=False):
+    def __init__(self, binary=None, folder=None, keep=False, names=NameServer):
+        """`names`: the class of the name server; see also names.py and signed_names.py."""
         self.binary = Path(binary) if binary else find_binary()
         self.folder = Path(folder or tempfile.mkdtemp(prefix="restante-lab-"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.keep = keep
         self.nodes = {}
         self.authority = Authority(self.folder / "tls")
-        self.names = NameServer(self.folder / "dns")
+        self.names = names(self.folder / "dns")
         self.tls = ssl.create_default_context(cafile=self.authority.certificate)
 
     def __enter__(self):

@@ -11,11 +11,11 @@ from sealer import SealerDevice, seal
 class LabPeer(Peer):
     """Serves as soon as it is made. lab.names.apply() shows its records."""
 
-    def __init__(self, lab, domain, certificate_for=None, issued_by=None):
+    def __init__(self, lab, domain, certificate_for=None, issued_by=None, **listen):
         self.lab = lab
         certificate, key = (issued_by or lab.authority).issue(certificate_for or domain)
         super().__init__(domain, certificate, key, lab.authority.certificate,
-                         (ADDRESS, lab.names.port), allow_private=True)
+                         (ADDRESS, lab.names.port), allow_private=True, **listen)
         self.publish()
         self.start()
 

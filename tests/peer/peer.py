@@ -353,7 +353,7 @@ class Outbox:
 
 class Peer:
     def __init__(self, domain, certificate, key, ca_file, dns_server, port=0,
-                 allow_private=False):
+                 allow_private=False, address="127.0.0.1"):
         self.domain = domain
         self.authority = domain  # SRV says where; the name stays
         self.directory = Directory(Resolver(dns_server), ca_file, allow_private)
@@ -371,7 +371,7 @@ class Peer:
         self._lock = threading.RLock()
         self._calls = {TRANSACTIONS: self.receiver.transactions, CLAIM: self._serve_claim,
                        DEVICE_LIST: self._serve_device_list}
-        self._server = _Server(self, certificate, key, port)
+        self._server = _Server(self, certificate, key, (address, port))
         self.port = self._server.server_address[1]
 
     def start(self):
@@ -659,9 +659,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, peer, certificate, key, port):
+    def __init__(self, peer, certificate, key, address):
         self.peer = peer
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(address, _Handler)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
         tls.load_cert_chain(certificate, key)
