@@ -21,6 +21,7 @@ LAB_PACKAGES=(
 TEST_PACKAGES=(
     libcmocka-dev clang libclang-rt-14-dev
     python3-pytest python3-cryptography
+    unbound ldnsutils
 )
 
 CHECK_PACKAGES=(clang clang-format clang-tidy libcmocka-dev python3)

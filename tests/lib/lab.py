@@ -166,11 +166,14 @@ class NameServer:
         """Serves the records as they are now."""
         config = self.folder / "dnsmasq.conf"
         config.write_text("\n".join(self._lines()) + "\n")
+        self._start("dnsmasq", "--no-daemon", f"--conf-file={config}", "--no-hosts",
+                    "--no-resolv", f"--port={self.port}", f"--listen-address={ADDRESS}",
+                    "--bind-interfaces", "--cache-size=0", "--local-ttl=1", "--pid-file=")
+
+    def _start(self, *command):
+        """In place of the one that runs."""
         self.stop()
-        self._child = Child("dnsmasq", [
-            "dnsmasq", "--no-daemon", f"--conf-file={config}", "--no-hosts", "--no-resolv",
-            f"--port={self.port}", f"--listen-address={ADDRESS}", "--bind-interfaces",
-            "--cache-size=0", "--local-ttl=1", "--pid-file="], self.folder / "dnsmasq.log")
+        self._child = Child(command[0], command, self.folder / f"{command[0]}.log")
         wait_until(self._answers, "the name server")
 
     def stop(self):

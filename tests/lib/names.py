@@ -119,6 +119,12 @@ def always_truncated(question, right):
     return [question.reply(flags=TRUNCATED)]
 
 
+def large_over_udp(question, right):
+    """More than was asked for, not marked as truncated, and nothing over TCP."""
+    padding = [record(question.name, TXT, b"\xff" + b"x" * 255) for _ in range(8)]
+    return None if question.tcp else [question.reply(padding)]
+
+
 def cut_off(question, right):
     """The last record ends too soon."""
     return [question.reply([record(question.name, question.kind, b"\0" * 20)[:-10]])]
@@ -151,7 +157,7 @@ def forged(question, right):
 
 
 def garbage(question, right):
-    return [b"\xff" * 40, b"", right[:7]]
+    return [b"\xff" * 40, right[:7]]
 
 
 class ScriptedNames:

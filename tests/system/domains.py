@@ -21,6 +21,12 @@ from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
 from peer import Peer  # noqa: E402
 from wire import b64  # noqa: E402
 
+OPTIONS = {"limits__rate_scale": 1000, "federation__backoff_first": "100ms",
+           "federation__backoff_max": "300ms"}
+OK = 200, None
+CONFLICT = 403, "KEY_CONFLICT"
+UNREACHABLE = 502, "PEER_UNREACHABLE"
+
 _numbers = itertools.count(1)
 
 
@@ -30,7 +36,7 @@ def new_name(word="d", zone="test"):
 
 def loopback():
     """An address of this machine that nobody else uses: its port 443 is ours."""
-    return f"127.{100 + secrets.randbelow(150)}.{secrets.randbelow(255)}.{1 + secrets.randbelow(254)}"
+    return "127." + ".".join(str(100 + secrets.randbelow(150)) for _ in range(3))
 
 
 def txt_record(key):
