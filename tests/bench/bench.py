@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""./dev bench: runs cases (cases.py) and reports what it measured: as text on standard output,
+as JSON in build/bench/CASE.json. The binary is the one that RESTANTE_BIN names, with
+restante_bench beside it."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+from cases import CASES, SIZES  # noqa: E402
+from lab import ROOT  # noqa: E402
+
+LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
+          "seconds": "s", "per_second": "messages/s",
+          "seconds_until_stored": "s until all were in the mailboxes",
+          "receipts": "receipts", "generator_cpu_us_per_message": "µs CPU of the generator"}
+
+
+def print_row(row):
+    print(f"  {row['name']}")
+    values = [f"{row[name]:,} {label}" for name, label in LABELS.items() if name in row]
+    if values:
+        print(f"    {', '.join(values)}")
+    if row.get("latency_ms"):
+        print("    ms: " + ", ".join(f"{name} {value}" for name, value in
+                                     row["latency_ms"].items() if name != "count"))
+    for domain, node in row.get("nodes", {}).items():
+        print(f"    {domain}: {node_text(node)}")
+
+
+def node_text(node):
+    memory = f"{node['rss_mb']} MiB (peak {node['peak_mb']})"
+    if "threads" not in node:
+        return memory
+    threads = ", ".join(f"{name} {us}" for name, us in node["threads"].items())
+    return (f"{node['cpu_us_per_message']} µs CPU a message ({threads}), "
+            f"{node['commits_per_1000_messages']:g} commits per 1,000 messages, "
+            f"{node['disk_bytes_per_message']:,} bytes written a message, {memory}")
+
+
+def run(names, size, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        print(f"{name}: {' '.join(CASES[name].__doc__.split())}", flush=True)
+        rows = CASES[name](size)
+        for row in rows:
+            print_row(row)
+        sys.stdout.flush()
+        report = {"case": name, "size": dataclasses.asdict(size), "rows": rows}
+        (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("case", nargs="*", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
+    parser.add_argument("--queued", type=int, help="messages that catchup queues")
+    options = parser.parse_args()
+    for name in options.case:
+        if name not in CASES:
+            parser.error(f"no case {name}: there are {', '.join(CASES)}")
+    given = {name: getattr(options, name) for name in ("messages", "queued")
+             if getattr(options, name)}
+    size = dataclasses.replace(SIZES[options.size], **given)
+    run(options.case or list(CASES), size, ROOT / "build/bench")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""The cases: each sets up its nodes, runs, and answers rows of a report. A new one is one
+more function with @case."""
+
+import dataclasses
+import random
+import threading
+import time
+from contextlib import contextmanager
+
+from generator import Generator, new_flow
+from lab import ADDRESS, Lab, LabError, wait_until
+from measure import Histogram, Watch, memory_mb
+from peers import ManyPeers, SlowLink
+
+CASES = {}
+LONG = 1800  # seconds that nothing here takes
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    messages: int      # of a flow as fast as it goes
+    queued: int        # for the node that is down
+    devices: int       # that send, and that receive
+    recipients: int    # of what is queued
+    seconds: int       # of a flow at a fixed rate
+    delay_ms: int      # of the long link, one way
+    good: int          # destinations that answer
+    refusing: int      # destinations where nobody listens
+    hanging: int       # destinations that accept and never answer
+
+
+SIZES = {
+    "full": Size(50_000, 200_000, 16, 100, 10, 50, 700, 200, 100),
+    "small": Size(200, 300, 4, 10, 1, 5, 14, 4, 2),
+}
+
+OPTIONS = {
+    "accounts__password_memory": "8M",
+    "accounts__password_passes": 1,
+    "accounts__access_token_life": "24h",
+    "listen__max_connections_per_source": 0,
+    "listen__max_connections": 10_000,
+    "limits__rate_scale": 1_000_000,
+    "limits__mailbox_items": 10_000_000,
+    "limits__mailbox_bytes": "100G",
+    "limits__outbox_items": 10_000_000,
+    "limits__outbox_bytes": "100G",
+    "federation__backoff_first": "100ms",
+    "federation__backoff_max": "500ms",
+}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+@contextmanager
+def world(*domains, **options):
+    """A generator and nodes for these domains, not started."""
+    with Lab() as lab:
+        nodes = [lab.add_node(domain, **{**OPTIONS, **options}) for domain in domains]
+        yield Generator(lab), *nodes
+
+
+def row(name, flow=None, nodes=None, **values):
+    return {"name": name, **(flow.report() if flow else {}), **values,
+            **({"nodes": nodes} if nodes else {})}
+
+
+def fast(name, generator, senders, to, messages, nodes, **options):
+    """A flow as fast as it goes, once the caches are warm."""
+    generator.flow(senders, to, max(messages // 20, 1), **options)
+    with Watch(*nodes) as watch:
+        flow = generator.flow(senders, to, messages, **options)
+    return flow, row(name, flow, watch.report(messages))
+
+
+def steady(name, generator, senders, to, rate, seconds, nodes):
+    """A flow at a fixed rate: how long messages take."""
+    messages = max(int(rate * seconds), 1)
+    with Watch(*nodes) as watch:
+        flow = generator.flow(senders, to, messages, rate=rate, window=4096)
+    return row(name, flow, watch.report(messages), latency_ms=flow.latency_ms())
+
+
+def online(size, generator, sender_node, recipient_node):
+    """Both ways to send, and latency, between devices that are connected."""
+    nodes = {node.domain: node for node in (sender_node, recipient_node)}.values()
+    senders = generator.register(sender_node, "sender", size.devices)
+    to = generator.register(recipient_node, "recipient", size.devices)
+    flow, single = fast("one message a frame", generator, senders, to, size.messages, nodes)
+    _, arrays = fast("16 messages a frame", generator, senders, to, size.messages, nodes,
+                     array=16, window=64)
+    half = flow.per_second / 2
+    return [single, arrays,
+            steady("100 messages a second", generator, senders, to, 100, size.seconds, nodes),
+            steady(f"{half:.0f} messages a second, half of the first row", generator, senders,
+                   to, half, size.seconds, nodes)]
+
+
+@case
+def local(size):
+    """From devices to connected devices of the same node."""
+    with world("a.test") as (generator, a):
+        generator.lab.start()
+        return online(size, generator, a, a)
+
+
+@case
+def federated(size):
+    """From devices of a.test to connected devices of b.test."""
+    with world("a.test", "b.test") as (generator, a, b):
+        generator.lab.start()
+        return online(size, generator, a, b)
+
+
+@case
+def receipts(size):
+    """The same, one message a frame, with a receipt back for each."""
+    with world("a.test", "b.test") as (generator, a, b):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(b, "recipient", size.devices)
+        generator.accept(to, senders)
+        warm = max(size.messages // 20, 1)
+        generator.flow(senders, to, warm, receipts=warm)
+        with Watch(a, b) as watch:
+            flow = generator.flow(senders, to, size.messages, receipts=size.messages)
+        return [row("one message a frame", flow, watch.report(size.messages),
+                    receipts=flow.receipts)]
+
+
+def received(node, count, pause=0.1):
+    """Waits until other nodes have brought this many messages since the node started."""
+    wait_until(lambda: node.metric("restante_messages_received_total") >= count,
+               f"{count} messages at {node.domain}", LONG, pause)
+
+
+def drain_row(flow_name, drained, watch, messages):
+    seconds = (drained["last_ns"] - drained["first_ns"]) / 1e9
+    return row(flow_name, nodes=watch.report(messages), messages=messages,
+               seconds=round(seconds, 2), per_second=round(messages / max(seconds, 1e-9)))
+
+
+@case
+def offline(size):
+    """From a.test to devices of b.test that are not connected; then they are."""
+    with world("a.test", "b.test") as (generator, a, b):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(b, "recipient", size.devices)
+        flow = new_flow()
+        with Watch(a, b) as storing:
+            began = time.monotonic()
+            generator.send(senders, to, size.messages, flow).wait()
+            received(b, size.messages)
+            seconds = time.monotonic() - began
+        with Watch(b) as draining:
+            drained = generator.receive(to, senders, size.messages, flow).result()
+        return [row("until all are in the mailboxes", nodes=storing.report(size.messages),
+                    messages=size.messages, seconds=round(seconds, 2),
+                    per_second=round(size.messages / seconds)),
+                drain_row("drained", drained, draining, size.messages)]
+
+
+class Fresh:
+    """Messages at 100 a second, while the block does something else."""
+
+    RATE = 100
+
+    def __init__(self, generator, senders, to):
+        self._arguments = generator, senders, to
+        self._histogram = Histogram()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._problem = None
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join()
+        if self._problem and exc[0] is None:
+            raise self._problem
+
+    def _run(self):
+        generator, senders, to = self._arguments
+        try:
+            while not self._over.is_set():
+                flow = generator.flow(senders, to, self.RATE, rate=self.RATE)
+                self._histogram.add(flow.latency)
+        except LabError as problem:
+            self._problem = problem
+
+    def row(self, name):
+        return row(name, latency_ms=self._histogram.summary_ms())
+
+
+def memory_row(name, *nodes):
+    return row(name, nodes={node.domain: dict(zip(("peak_mb", "rss_mb"), memory_mb(node.pid)))
+                            for node in nodes})
+
+
+@case
+def catchup(size):
+    """b.test is down while messages queue for it at a.test; then it starts. Meanwhile others
+    write from a.test to c.test."""
+    with world("a.test", "b.test", "c.test") as (generator, a, b, c):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(b, "recipient", size.recipients)
+        friends = generator.register(a, "fresh", 1), generator.register(c, "reader", 1)
+        flow = new_flow()
+        rows = [memory_row("before", a, b)]
+        b.stop()
+        rows.append(queue_up(size, generator, a, senders, to, flow))
+        with Fresh(generator, *friends) as before:
+            time.sleep(size.seconds)
+        rows.append(before.row("fresh messages a.test to c.test, b.test down"))
+        b.start()
+        with Fresh(generator, *friends) as during:
+            rows.append(catch_up(size, generator, a, b, senders, to, flow))
+        rows.append(during.row("fresh messages a.test to c.test, during it"))
+        time.sleep(size.seconds)
+        return [*rows, memory_row(f"{size.seconds} s later", a, b)]
+
+
+def queue_up(size, generator, a, senders, to, flow):
+    with Watch(a) as watch:
+        generator.send(senders, to, size.queued, flow, array=16, window=64).wait()
+    return row("queueing, b.test down", nodes=watch.report(size.queued), messages=size.queued,
+               seconds=round(watch.seconds, 2), per_second=round(size.queued / watch.seconds))
+
+
+def catch_up(size, generator, a, b, senders, to, flow):
+    began = time.monotonic()
+    with Watch(a, b) as watch:
+        draining = generator.receive(to, senders, size.queued, flow)
+        received(b, size.queued)
+        stored = time.monotonic()
+        drained = draining.result()
+    first, last = drained["first_ns"] / 1e9, drained["last_ns"] / 1e9
+    return row("catch-up, b.test up, its devices connected", nodes=watch.report(size.queued),
+               messages=size.queued, seconds_until_first=round(first - began, 2),
+               seconds_until_stored=round(stored - first, 2), seconds=round(last - first, 2),
+               per_second=round(size.queued / (last - first)))
+
+
+@case
+def longlink(size):
+    """From a.test to connected devices of b.test, whose node is far away."""
+    with world("a.test", "b.test") as (generator, a, b), SlowLink(b.port, size.delay_ms) as link:
+        a.set({"federation.hosts": f"b.test={ADDRESS}:{link.port}"})
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(b, "recipient", size.devices)
+        _, single = fast(f"{2 * size.delay_ms} ms there and back, one message a frame", generator,
+                         senders, to, size.messages, (a, b))
+        return [single, steady("100 messages a second", generator, senders, to, 100, size.seconds,
+                               (a, b))]
+
+
+@case
+def many(size):
+    """One message each to many destinations, at first contact and again, without and with
+    destinations that are dead."""
+    return many_rows(size, 0, 0) + many_rows(size, size.refusing, size.hanging)
+
+
+def many_rows(size, refusing, hanging):
+    # The waits of a node as it comes: the dead ones are tried as often as they would be.
+    with world("a.test", federation__backoff_first="5s", federation__backoff_max="1h") as (
+            generator, a), ManyPeers(generator.lab, size.good, refusing, hanging) as peers:
+        a.set({"federation.hosts": ",".join(f"{domain}={ADDRESS}:{port}"
+                                            for domain, port in peers.hosts.items())})
+        generator.lab.start()
+        senders = generator.register(a, "sender", 1)
+        domains = list(peers.hosts)
+        random.Random(1).shuffle(domains)
+        to = generator.addresses("u", domains)
+        return [many_row(name, size, generator, a, senders, to, peers)
+                for name in ("first contact", "again")]
+
+
+def many_row(name, size, generator, a, senders, to, peers):
+    flow = new_flow()
+    with Watch(a) as watch:
+        generator.send(senders, to, to.count, flow, array=16, window=64).wait()
+        arrivals = peers.arrivals(flow, size.good)
+    seconds = max(arrived - sent for sent, arrived in arrivals) / 1e9
+    histogram = Histogram([(arrived - sent, 1) for sent, arrived in arrivals])
+    return row(f"{name}: {size.good} good destinations and {to.count - size.good} dead ones",
+               nodes=watch.report(to.count), messages=size.good, seconds=round(seconds, 2),
+               latency_ms=histogram.summary_ms())

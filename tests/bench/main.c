@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The load generator of ./dev bench: one command a process, started by tests/bench/bench.py.
+ */
+#include "content.h"
+#include "run.h"
+
+#include "restante/crypto.h"
+#include "restante/log.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char usage[] =
+	"usage: restante_bench COMMAND --ca FILE OPTION...\n"
+	"  register --domain D --port N --name PREFIX --count N   prints accounts\n"
+	"  accept   --accounts FILE --to FILE                     each accepts all of --to\n"
+	"  send     --accounts FILE --to FILE --messages N [--flow N] [--size BYTES]\n"
+	"           [--window N] [--array N] [--rate N] [--receipts N]\n"
+	"  receive  --accounts FILE --senders N --messages N [--flow N]\n"
+	"--timeout SECONDS ends any of them.\n";
+
+enum option_name {
+	OPTION_CA = 1,
+	OPTION_DOMAIN,
+	OPTION_PORT,
+	OPTION_NAME,
+	OPTION_COUNT,
+	OPTION_ACCOUNTS,
+	OPTION_TO,
+	OPTION_MESSAGES,
+	OPTION_FLOW,
+	OPTION_SIZE,
+	OPTION_WINDOW,
+	OPTION_ARRAY,
+	OPTION_RATE,
+	OPTION_RECEIPTS,
+	OPTION_SENDERS,
+	OPTION_TIMEOUT,
+	OPTION_END,
+};
+
+static const struct option options[] = {
+	{"ca", required_argument, NULL, OPTION_CA},
+	{"domain", required_argument, NULL, OPTION_DOMAIN},
+	{"port", required_argument, NULL, OPTION_PORT},
+	{"name", required_argument, NULL, OPTION_NAME},
+	{"count", required_argument, NULL, OPTION_COUNT},
+	{"accounts", required_argument, NULL, OPTION_ACCOUNTS},
+	{"to", required_argument, NULL, OPTION_TO},
+	{"messages", required_argument, NULL, OPTION_MESSAGES},
+	{"flow", required_argument, NULL, OPTION_FLOW},
+	{"size", required_argument, NULL, OPTION_SIZE},
+	{"window", required_argument, NULL, OPTION_WINDOW},
+	{"array", required_argument, NULL, OPTION_ARRAY},
+	{"rate", required_argument, NULL, OPTION_RATE},
+	{"receipts", required_argument, NULL, OPTION_RECEIPTS},
+	{"senders", required_argument, NULL, OPTION_SENDERS},
+	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	{0},
+};
+
+static const char *const defaults[OPTION_END] = {
+	[OPTION_PORT] = "443",	[OPTION_COUNT] = "1",	  [OPTION_MESSAGES] = "0",
+	[OPTION_FLOW] = "0",	[OPTION_SIZE] = "300",	  [OPTION_WINDOW] = "32",
+	[OPTION_ARRAY] = "1",	[OPTION_RATE] = "0",	  [OPTION_RECEIPTS] = "0",
+	[OPTION_SENDERS] = "1", [OPTION_TIMEOUT] = "600",
+};
+
+static _Noreturn void usage_exit(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
+
+static const char *needed(const char *const *given, enum option_name name)
+{
+	if (given[name] == NULL)
+		usage_exit();
+	return given[name];
+}
+
+static size_t number(const char *const *given, enum option_name name)
+{
+	return strtoul(needed(given, name), NULL, 10);
+}
+
+void run_check_time(const struct run *run, const char *what, size_t done, size_t of)
+{
+	if (now_ns() > run->deadline_ns)
+		fatal("only %zu of %zu %s in time", done, of, what);
+}
+
+static void run_read(struct run *run, const char *const *given)
+{
+	run->accounts = accounts_load(needed(given, OPTION_ACCOUNTS));
+	if (given[OPTION_TO] != NULL)
+		run->to = accounts_load(given[OPTION_TO]);
+	run->messages = number(given, OPTION_MESSAGES);
+	run->flow = (uint32_t)number(given, OPTION_FLOW);
+	run->size = number(given, OPTION_SIZE);
+	run->window = number(given, OPTION_WINDOW);
+	run->array = number(given, OPTION_ARRAY);
+	run->rate = strtod(needed(given, OPTION_RATE), NULL);
+	run->receipts = number(given, OPTION_RECEIPTS);
+	run->senders = number(given, OPTION_SENDERS);
+	run->deadline_ns = now_ns() + number(given, OPTION_TIMEOUT) * UINT64_C(1000000000);
+	if (run->size < CONTENT_HEAD || run->size > CONTENT_MAX || run->array == 0 ||
+	    run->window < run->array || run->senders == 0)
+		usage_exit();
+}
+
+static bool is_command(const char *text, const char *command)
+{
+	return strcmp(text, command) == 0;
+}
+
+static void command_run(const char *command, struct run *run, const char *const *given)
+{
+	if (is_command(command, "register")) {
+		accounts_register(&run->tls, needed(given, OPTION_DOMAIN),
+				  (uint16_t)number(given, OPTION_PORT),
+				  needed(given, OPTION_NAME), number(given, OPTION_COUNT));
+		return;
+	}
+	run_read(run, given);
+	if (is_command(command, "receive"))
+		run_receive(run);
+	else if (run->to.count == 0)
+		usage_exit();
+	else if (is_command(command, "send"))
+		run_send(run);
+	else if (is_command(command, "accept"))
+		accounts_accept(&run->tls, &run->accounts, &run->to);
+	else
+		usage_exit();
+}
+
+int main(int argc, char **argv)
+{
+	const char *given[OPTION_END];
+	struct run run = {0};
+	int name;
+
+	memcpy(given, defaults, sizeof given);
+	while ((name = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (name <= 0 || name >= OPTION_END)
+			usage_exit();
+		given[name] = optarg;
+	}
+	if (optind != argc - 1)
+		usage_exit();
+	signal(SIGPIPE, SIG_IGN);
+	crypto_init();
+	run.tls = tls_context_create(needed(given, OPTION_CA));
+	command_run(argv[optind], &run, given);
+	accounts_free(&run.accounts);
+	accounts_free(&run.to);
+	tls_context_destroy(&run.tls);
+	return 0;
+}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel and /metrics say about nodes while something happens:
+
+    with Watch(a, b) as watch:
+        ...
+    watch.report(messages)
+"""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+
+def thread_cpu(pid):
+    """Nanoseconds that each thread has run, by its name. The first one keeps the name of the
+    process; it is the net thread."""
+    spent = Counter()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = "net" if int(task.name) == pid else (task / "comm").read_text().strip()
+        spent[name] += int((task / "schedstat").read_text().split()[0])
+    return spent
+
+
+def memory_mb(pid):
+    """VmHWM and VmRSS, in MiB."""
+    lines = dict(line.split(":", 1) for line in
+                 Path(f"/proc/{pid}/status").read_text().splitlines())
+    return tuple(round(int(lines[name].split()[0]) / 1024, 1) for name in ("VmHWM", "VmRSS"))
+
+
+def reset_peak(pid):
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def bytes_written(pid):
+    lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(lines["write_bytes"])
+
+
+class NodeWatch:
+    """One node's process from now on."""
+
+    def __init__(self, node):
+        self.node = node
+        reset_peak(node.pid)
+        self._commits = node.metric("restante_store_commits_total")
+        self._written = bytes_written(node.pid)
+        self._cpu = thread_cpu(node.pid)
+
+    def end(self):
+        self._cpu = thread_cpu(self.node.pid) - self._cpu
+        self._written = bytes_written(self.node.pid) - self._written
+        self._commits = self.node.metric("restante_store_commits_total") - self._commits
+        self.peak_mb, self.rss_mb = memory_mb(self.node.pid)
+
+    def report(self, messages):
+        threads = {name: round(ns / 1000 / messages, 1) for name, ns in self._cpu.items()}
+        return {
+            "cpu_us_per_message": round(sum(self._cpu.values()) / 1000 / messages, 1),
+            "threads": {name: us for name, us in sorted(threads.items()) if us > 0},
+            "commits_per_1000_messages": round(1000 * self._commits / messages, 1),
+            "disk_bytes_per_message": round(self._written / messages),
+            "peak_mb": self.peak_mb,
+            "rss_mb": self.rss_mb,
+        }
+
+
+class Watch:
+    """All threads and files of some nodes during the block."""
+
+    def __init__(self, *nodes):
+        self._nodes = nodes
+
+    def __enter__(self):
+        self._watches = [NodeWatch(node) for node in self._nodes]
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0] is None:
+            self.seconds = time.monotonic() - self._began
+            for watch in self._watches:
+                watch.end()
+
+    def report(self, messages):
+        """By domain."""
+        return {watch.node.domain: watch.report(messages) for watch in self._watches}
+
+
+class Histogram:
+    """How long things took: [ns, count] as the generator prints them."""
+
+    def __init__(self, pairs=()):
+        self._counts = Counter()
+        self.add(pairs)
+
+    def add(self, pairs):
+        for ns, count in pairs:
+            self._counts[ns] += count
+
+    def summary_ms(self):
+        total = sum(self._counts.values())
+        if total == 0:
+            return {}
+        ordered = sorted(self._counts.items())
+        return {"count": total,
+                **{f"p{q}": self._quantile_ms(ordered, total * q / 100) for q in (50, 90, 99)},
+                "max": round(ordered[-1][0] / 1e6, 2)}
+
+    @staticmethod
+    def _quantile_ms(ordered, wanted):
+        below = 0
+        for ns, count in ordered:
+            below += count
+            if below >= wanted:
+                return round(ns / 1e6, 2)

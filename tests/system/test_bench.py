@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Every case of ./dev bench in a tiny size: that it works, not how fast. The generator itself
+checks that each message arrives once, in order and unchanged."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+import bench  # noqa: E402
+from cases import CASES, SIZES  # noqa: E402
+
+SMALL = SIZES["small"]
+MESSAGES = {
+    "local": [200, 200, 100], "federated": [200, 200, 100], "receipts": [200],
+    "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
+    "many": [14, 14, 14, 14],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
+    bench.run([name], SMALL, tmp_path)
+
+    rows = json.loads((tmp_path / f"{name}.json").read_text())["rows"]
+    counts = [row["messages"] for row in rows if "messages" in row]
+    assert counts[:len(MESSAGES[name])] == MESSAGES[name]
+    assert all(row["seconds"] > 0 for row in rows if "messages" in row)
+    assert all(row["name"] in capsys.readouterr().out for row in rows[:1])
+
+
+def test_long_link_delays_every_message_by_its_way(tmp_path):
+    bench.run(["longlink"], SMALL, tmp_path)
+
+    rows = json.loads((tmp_path / "longlink.json").read_text())["rows"]
+    assert rows[-1]["latency_ms"]["p50"] >= SMALL.delay_ms
+
+
+def test_unanswering_destinations_do_not_hold_up_the_others(tmp_path):
+    bench.run(["many"], SMALL, tmp_path)
+
+    rows = json.loads((tmp_path / "many.json").read_text())["rows"]
+    assert max(row["latency_ms"]["max"] for row in rows) < 5000  # one connect's timeout
