@@ -18,7 +18,8 @@ from lab import ROOT  # noqa: E402
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
           "seconds": "s", "per_second": "messages/s",
           "seconds_until_stored": "s until all were in the mailboxes",
-          "receipts": "receipts", "generator_cpu_us_per_message": "µs CPU of the generator"}
+          "receipts": "receipts", "generator_cpu_us_per_message": "µs CPU of the generator",
+          "helper_cpu_us_per_message": "µs CPU of the helper"}
 
 
 def print_row(row):

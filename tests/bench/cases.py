@@ -222,8 +222,8 @@ def catchup(size):
             time.sleep(size.seconds)
         rows.append(before.row("fresh messages a.test to c.test, b.test down"))
         b.start()
-        with Fresh(generator, *friends) as during:
-            rows.append(catch_up(size, generator, a, b, senders, to, flow))
+        during = Fresh(generator, *friends)
+        rows.append(catch_up(size, generator, a, b, senders, to, flow, during))
         rows.append(during.row("fresh messages a.test to c.test, during it"))
         time.sleep(size.seconds)
         return [*rows, memory_row(f"{size.seconds} s later", a, b)]
@@ -236,10 +236,12 @@ def queue_up(size, generator, a, senders, to, flow):
                seconds=round(watch.seconds, 2), per_second=round(size.queued / watch.seconds))
 
 
-def catch_up(size, generator, a, b, senders, to, flow):
+def catch_up(size, generator, a, b, senders, to, flow, meanwhile):
+    """From the first message on; a.test has to notice first that b.test is there."""
     began = time.monotonic()
-    with Watch(a, b) as watch:
-        draining = generator.receive(to, senders, size.queued, flow)
+    draining = generator.receive(to, senders, size.queued, flow)
+    received(b, 1, pause=0.02)
+    with Watch(a, b) as watch, meanwhile:
         received(b, size.queued)
         stored = time.monotonic()
         drained = draining.result()
@@ -258,8 +260,11 @@ def longlink(size):
         generator.lab.start()
         senders = generator.register(a, "sender", size.devices)
         to = generator.register(b, "recipient", size.devices)
+        began_us = link.cpu_us()
         _, single = fast(f"{2 * size.delay_ms} ms there and back, one message a frame", generator,
                          senders, to, size.messages, (a, b))
+        single["helper_cpu_us_per_message"] = round(
+            (link.cpu_us() - began_us) / size.messages, 1)
         return [single, steady("100 messages a second", generator, senders, to, 100, size.seconds,
                                (a, b))]
 
@@ -288,6 +293,7 @@ def many_rows(size, refusing, hanging):
 
 def many_row(name, size, generator, a, senders, to, peers):
     flow = new_flow()
+    began_us = peers.cpu_us()
     with Watch(a) as watch:
         generator.send(senders, to, to.count, flow, array=16, window=64).wait()
         arrivals = peers.arrivals(flow, size.good)
@@ -295,4 +301,5 @@ def many_row(name, size, generator, a, senders, to, peers):
     histogram = Histogram([(arrived - sent, 1) for sent, arrived in arrivals])
     return row(f"{name}: {size.good} good destinations and {to.count - size.good} dead ones",
                nodes=watch.report(to.count), messages=size.good, seconds=round(seconds, 2),
+               helper_cpu_us_per_message=round((peers.cpu_us() - began_us) / size.good, 1),
                latency_ms=histogram.summary_ms())

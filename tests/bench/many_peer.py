@@ -93,10 +93,11 @@ async def main(certificate, key):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     server = await asyncio.start_server(serve, ADDRESS, 0, ssl=tls, backlog=1000)
-    hanging = await asyncio.start_server(lambda *_: asyncio.sleep(3600), ADDRESS, 0, backlog=1000)
-    with socket.socket() as refusing:
+    with socket.socket() as refusing, socket.socket() as hanging:
         refusing.bind((ADDRESS, 0))  # and never listens
-        ports = {"good": server.sockets[0], "hanging": hanging.sockets[0], "refusing": refusing}
+        hanging.bind((ADDRESS, 0))
+        hanging.listen(4096)  # the kernel accepts, and nobody reads
+        ports = {"good": server.sockets[0], "hanging": hanging, "refusing": refusing}
         print(json.dumps({kind: s.getsockname()[1] for kind, s in ports.items()}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

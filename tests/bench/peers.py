@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lab import ADDRESS, LabError, die_with_parent
+from measure import thread_cpu
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,6 +29,10 @@ class Helper:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+    def cpu_us(self):
+        """What it has used so far: a helper that is busy all the time is what is measured."""
+        return sum(thread_cpu(self._process.pid).values()) / 1000
 
     def line(self):
         line = self._process.stdout.readline()

@@ -29,7 +29,8 @@ def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
     counts = [row["messages"] for row in rows if "messages" in row]
     assert counts[:len(MESSAGES[name])] == MESSAGES[name]
     assert all(row["seconds"] > 0 for row in rows if "messages" in row)
-    assert all(row["name"] in capsys.readouterr().out for row in rows[:1])
+    out = capsys.readouterr().out
+    assert all(row["name"] in out for row in rows)
 
 
 def test_long_link_delays_every_message_by_its_way(tmp_path):
@@ -37,10 +38,3 @@ def test_long_link_delays_every_message_by_its_way(tmp_path):
 
     rows = json.loads((tmp_path / "longlink.json").read_text())["rows"]
     assert rows[-1]["latency_ms"]["p50"] >= SMALL.delay_ms
-
-
-def test_unanswering_destinations_do_not_hold_up_the_others(tmp_path):
-    bench.run(["many"], SMALL, tmp_path)
-
-    rows = json.loads((tmp_path / "many.json").read_text())["rows"]
-    assert max(row["latency_ms"]["max"] for row in rows) < 5000  # one connect's timeout
