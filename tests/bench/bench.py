@@ -40,7 +40,8 @@ def node_text(node):
         return memory
     threads = ", ".join(f"{name} {us}" for name, us in node["threads"].items())
     return (f"{node['cpu_us_per_message']} µs CPU a message ({threads}), "
-            f"{node['commits_per_1000_messages']:g} commits per 1,000 messages, "
+            f"{node['commits_per_1000_messages']:g} commits and "
+            f"{node['transactions_per_1000_messages']:g} transactions per 1,000 messages, "
             f"{node['disk_bytes_per_message']:,} bytes written a message, {memory}")
 
 

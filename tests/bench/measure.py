@@ -37,28 +37,38 @@ def bytes_written(pid):
     return int(lines["write_bytes"])
 
 
+# Counters of /metrics, and what the report calls them per 1,000 messages.
+COUNTERS = {"restante_store_commits_total": "commits_per_1000_messages",
+            "restante_transactions_sent_total": "transactions_per_1000_messages"}
+
+
 class NodeWatch:
     """One node's process from now on."""
 
     def __init__(self, node):
         self.node = node
         reset_peak(node.pid)
-        self._commits = node.metric("restante_store_commits_total")
+        self._counters = self._read_counters()
         self._written = bytes_written(node.pid)
         self._cpu = thread_cpu(node.pid)
 
     def end(self):
         self._cpu = thread_cpu(self.node.pid) - self._cpu
         self._written = bytes_written(self.node.pid) - self._written
-        self._commits = self.node.metric("restante_store_commits_total") - self._commits
+        now = self._read_counters()
+        self._counters = {name: now[name] - began for name, began in self._counters.items()}
         self.peak_mb, self.rss_mb = memory_mb(self.node.pid)
+
+    def _read_counters(self):
+        return {name: self.node.metric(name) for name in COUNTERS}
 
     def report(self, messages):
         threads = {name: round(ns / 1000 / messages, 1) for name, ns in self._cpu.items()}
         return {
             "cpu_us_per_message": round(sum(self._cpu.values()) / 1000 / messages, 1),
             "threads": {name: us for name, us in sorted(threads.items()) if us > 0},
-            "commits_per_1000_messages": round(1000 * self._commits / messages, 1),
+            **{COUNTERS[name]: round(1000 * count / messages, 1)
+               for name, count in self._counters.items()},
             "disk_bytes_per_message": round(self._written / messages),
             "peak_mb": self.peak_mb,
             "rss_mb": self.rss_mb,
