@@ -141,7 +141,7 @@ def received(node, count, pause=0.1):
 def drain_row(flow_name, drained, watch, messages):
     seconds = (drained["last_ns"] - drained["first_ns"]) / 1e9
     return row(flow_name, nodes=watch.report(messages), messages=messages,
-               seconds=round(seconds, 2), per_second=round(messages / max(seconds, 1e-9)))
+               seconds=round(seconds, 3), per_second=round(messages / max(seconds, 1e-9)))
 
 
 @case
@@ -160,7 +160,7 @@ def offline(size):
         with Watch(b) as draining:
             drained = generator.receive(to, senders, size.messages, flow).result()
         return [row("until all are in the mailboxes", nodes=storing.report(size.messages),
-                    messages=size.messages, seconds=round(seconds, 2),
+                    messages=size.messages, seconds=round(seconds, 3),
                     per_second=round(size.messages / seconds)),
                 drain_row("drained", drained, draining, size.messages)]
 
@@ -233,7 +233,7 @@ def queue_up(size, generator, a, senders, to, flow):
     with Watch(a) as watch:
         generator.send(senders, to, size.queued, flow, array=16, window=64).wait()
     return row("queueing, b.test down", nodes=watch.report(size.queued), messages=size.queued,
-               seconds=round(watch.seconds, 2), per_second=round(size.queued / watch.seconds))
+               seconds=round(watch.seconds, 3), per_second=round(size.queued / watch.seconds))
 
 
 def catch_up(size, generator, a, b, senders, to, flow, meanwhile):
@@ -248,7 +248,7 @@ def catch_up(size, generator, a, b, senders, to, flow, meanwhile):
     first, last = drained["first_ns"] / 1e9, drained["last_ns"] / 1e9
     return row("catch-up, b.test up, its devices connected", nodes=watch.report(size.queued),
                messages=size.queued, seconds_until_first=round(first - began, 2),
-               seconds_until_stored=round(stored - first, 2), seconds=round(last - first, 2),
+               seconds_until_stored=round(stored - first, 2), seconds=round(last - first, 3),
                per_second=round(size.queued / (last - first)))
 
 
@@ -300,6 +300,6 @@ def many_row(name, size, generator, a, senders, to, peers):
     seconds = max(arrived - sent for sent, arrived in arrivals) / 1e9
     histogram = Histogram([(arrived - sent, 1) for sent, arrived in arrivals])
     return row(f"{name}: {size.good} good destinations and {to.count - size.good} dead ones",
-               nodes=watch.report(to.count), messages=size.good, seconds=round(seconds, 2),
+               nodes=watch.report(to.count), messages=size.good, seconds=round(seconds, 3),
                helper_cpu_us_per_message=round((peers.cpu_us() - began_us) / size.good, 1),
                latency_ms=histogram.summary_ms())

@@ -121,7 +121,7 @@ class Flow:
         self.generator_us = (sending.cpu_us + receiving.cpu_us) / self.messages
 
     def report(self):
-        return {"messages": self.messages, "seconds": round(self.seconds, 2),
+        return {"messages": self.messages, "seconds": round(self.seconds, 3),
                 "per_second": round(self.per_second),
                 "generator_cpu_us_per_message": round(self.generator_us, 1)}
 

@@ -28,7 +28,8 @@ def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
     rows = json.loads((tmp_path / f"{name}.json").read_text())["rows"]
     counts = [row["messages"] for row in rows if "messages" in row]
     assert counts[:len(MESSAGES[name])] == MESSAGES[name]
-    assert all(row["seconds"] > 0 for row in rows if "messages" in row)
+    assert all(node["cpu_us_per_message"] > 0 for row in rows if "messages" in row
+               for node in row["nodes"].values())
     out = capsys.readouterr().out
     assert all(row["name"] in out for row in rows)
 
