@@ -27,9 +27,10 @@ def print_row(row):
     values = [f"{row[name]:,} {label}" for name, label in LABELS.items() if name in row]
     if values:
         print(f"    {', '.join(values)}")
-    if row.get("latency_ms"):
-        print("    ms: " + ", ".join(f"{name} {value}" for name, value in
-                                     row["latency_ms"].items() if name != "count"))
+    for name, what in ("latency_ms", "ms until it arrived"), ("answer_ms", "ms until the answer"):
+        if row.get(name):
+            print(f"    {what}: " + ", ".join(f"{q} {ms}" for q, ms in row[name].items()
+                                              if q != "count"))
     for domain, node in row.get("nodes", {}).items():
         print(f"    {domain}: {node_text(node)}")
 

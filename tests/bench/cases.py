@@ -82,7 +82,8 @@ def steady(name, generator, senders, to, rate, seconds, nodes):
     messages = max(int(rate * seconds), 1)
     with Watch(*nodes) as watch:
         flow = generator.flow(senders, to, messages, rate=rate, window=4096)
-    return row(name, flow, watch.report(messages), latency_ms=flow.latency_ms())
+    return row(name, flow, watch.report(messages), latency_ms=flow.latency_ms(),
+               answer_ms=flow.answer_ms())
 
 
 def online(size, generator, sender_node, recipient_node):

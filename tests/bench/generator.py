@@ -117,6 +117,7 @@ class Flow:
         self.seconds = (received["last_ns"] - sent["first_ns"]) / 1e9
         self.per_second = self.messages / self.seconds
         self.latency = received["latency"]
+        self.answers = sent["answers"]
         self.receipts = sent["receipts"]
         self.generator_us = (sending.cpu_us + receiving.cpu_us) / self.messages
 
@@ -127,3 +128,6 @@ class Flow:
 
     def latency_ms(self):
         return Histogram(self.latency).summary_ms()
+
+    def answer_ms(self):
+        return Histogram(self.answers).summary_ms()

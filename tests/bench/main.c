@@ -128,11 +128,9 @@ static void command_run(const char *command, struct run *run, const char *const 
 	run_read(run, given);
 	if (is_command(command, "receive"))
 		run_receive(run);
-	else if (run->to.count == 0)
-		usage_exit();
-	else if (is_command(command, "send"))
+	else if (is_command(command, "send") && run->to.count > 0)
 		run_send(run);
-	else if (is_command(command, "accept"))
+	else if (is_command(command, "accept") && run->to.count > 0)
 		accounts_accept(&run->tls, &run->accounts, &run->to);
 	else
 		usage_exit();
