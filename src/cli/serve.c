@@ -43,6 +43,7 @@ int cli_serve(const struct options *options)
 		return 1;
 	log_thread_name("net");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of that write */
 	err = node_secrets_create(config.node_data_dir);
 	if (err == ERR_OK)
 		err = node_create(&config, &running);
