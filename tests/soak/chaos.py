@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What happens to the nodes: killed, paused, without disk or name server, cut off."""
 
+import contextlib
 import ctypes
+import itertools
 import os
 import resource
 import shutil
@@ -13,8 +15,8 @@ from lab import LabError
 
 CLONE_NEWNS = 0x20000
 DISK_SIZE = "512m"
-ROOM_LEFT = 64 * 1024  # on a full disk
-STARTS = 3             # a port may be taken for a moment
+FILL_BYTES = 64 * 1024
+STARTS = 3  # a port may be taken for a moment
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,9 +43,9 @@ class SmallDisk:
         shutil.rmtree(self._kept)
 
     def fill(self):
-        room = shutil.disk_usage(self._folder).free - ROOM_LEFT
-        with open(self._filler, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, room))
+        with open(self._filler, "wb") as file, contextlib.suppress(OSError):
+            for begin in itertools.count(0, FILL_BYTES):
+                os.posix_fallocate(file.fileno(), begin, FILL_BYTES)
 
     def free(self):
         self._filler.unlink(missing_ok=True)

@@ -3,6 +3,9 @@
 device's socket says and when it closes. Letters are open here: only their way matters."""
 
 import http.client
+import os
+import resource
+import signal as signals
 import socket
 import sqlite3
 import threading
@@ -186,6 +189,21 @@ def test_name_server_down_for_a_while(pair, alice, far_bob):
     assert waiting(far_bob) == []
     names.apply()
     assert [text(item) for item in wait_for(far_bob, seconds=20)] == ["hello"]
+
+
+def test_disk_without_room_refuses_what_it_cannot_keep_and_goes_on_later(pair, alice, bob):
+    """A limit on the size of files is as good as a full disk. The log has no room either."""
+    a = pair[0]
+    message = letter(alice, bob.address, "hello")
+    limits = resource.prlimit(a.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(a.pid, resource.RLIMIT_FSIZE, (1, limits[1]))
+    os.kill(a.pid, signals.SIGHUP)  # which is logged
+    with pytest.raises(ApiError) as refused:
+        post(alice, message)
+    assert (refused.value.status, refused.value.code) == (503, "STORE_UNAVAILABLE")
+    resource.prlimit(a.pid, resource.RLIMIT_FSIZE, limits)
+    assert post(alice, message)["status"] in ("stored", "queued")
+    assert [text(item) for item in wait_for(bob)] == ["hello"]
 
 
 # What waits
