@@ -231,10 +231,13 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600)
-    parser.add_argument("--kills", type=int, default=200, help="at least")
+    parser.add_argument("--kills", type=int, help="at least so many; default: one in 3 seconds")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--folder", type=Path, help="default: one that goes if all is well")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.kills is None:
+        arguments.kills = max(1, arguments.seconds // 3)
+    return arguments
 
 
 def main():
