@@ -296,6 +296,14 @@ class Sender(Device):
                 self.mailbox.wrong.append(f"{self}: {letter.id} to {letter.to} got {answer}")
 
 
+    def ask_statuses(self, most):
+        """What the node says became of some of the letters, once the storm is over."""
+        accepted = [id for id, letter in self.letters.items() if letter.answer == "accepted"]
+        self.renew()
+        asked = self.chance.sample(accepted, min(most, len(accepted)))
+        return {id: self.client.message(id)["status"] for id in asked}
+
+
 class HttpSender(Sender):
     """One letter at a time."""
 

@@ -16,7 +16,8 @@ from lab import LabError
 CLONE_NEWNS = 0x20000
 DISK_SIZE = "512m"
 FILL_BYTES = 64 * 1024
-STARTS = 3  # a port may be taken for a moment
+STARTS = 3
+PORT_TAKEN = "Address already in use"  # by a connection that happens to begin there
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,8 +52,11 @@ class SmallDisk:
         self._filler.unlink(missing_ok=True)
 
     def keep(self):
-        """For those who look at the folder later."""
+        """For those who look at the folder later, when the file system is gone."""
         shutil.copytree(self._folder, self._kept)
+        subprocess.run(["umount", "-l", str(self._folder)], check=True)
+        self._folder.rmdir()
+        self._kept.rename(self._folder)
 
 
 class NoRoom:
@@ -61,16 +65,16 @@ class NoRoom:
 
     def __init__(self, node):
         self._node = node
+        _, self._hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(self):
         self._limit(1)
 
     def free(self):
-        self._limit(resource.RLIM_INFINITY)
+        self._limit(self._hard)
 
     def _limit(self, size):
-        _, hard = resource.prlimit(self._node.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(self._node.pid, resource.RLIMIT_FSIZE, (size, hard))
+        resource.prlimit(self._node.pid, resource.RLIMIT_FSIZE, (size, self._hard))
 
     def keep(self):
         pass
@@ -94,15 +98,15 @@ class Chaos:
         blows = [self._kill] * 6 + [self._kill_all, self._pause, self._cut_all,
                                     self._stop_names, self._fill_disk]
         while time.monotonic() < until or self.kills.total() < kills:
-            self._must_run()
             self._chance.choice(blows)()
+            for node in self.nodes:
+                self._must_run(node)
             time.sleep(self._chance.uniform(0, 0.4 * seconds / kills))
-        self._must_run()
 
-    def _must_run(self):
-        for node in self.nodes:
-            if not node.running():
-                raise LabError(f"{node.domain} ended by itself, see {node.log}")
+    @staticmethod
+    def _must_run(node):
+        if not node.running():
+            raise LabError(f"{node.domain} ended by itself, see {node.log}")
 
     def _some_node(self):
         return self._chance.choice(self.nodes)
@@ -130,16 +134,17 @@ class Chaos:
             self._start(node)
 
     def _kill_one(self, node):
-        self.kills[node.domain] += node.running()
+        self._must_run(node)
+        self.kills[node.domain] += 1
         node.kill()
 
     def _start(self, node):
-        self.done["restarts"] += 1
+        self.done["starts"] += 1
         for left in reversed(range(STARTS)):
             try:
                 return node.start()
-            except LabError:
-                if left == 0:
+            except LabError as problem:
+                if left == 0 or PORT_TAKEN not in str(problem):
                     raise
                 time.sleep(0.5)
 

@@ -13,9 +13,9 @@ TOLD = NOWHERE | {"over_quota"}
 
 class Check:
     """`peer_mailboxes`: (address, device id) -> items of the lying peer, which may tell the
-    sender anything, also of what it has taken."""
+    sender anything, also of what it has taken. `statuses`: message id -> status, for some."""
 
-    def __init__(self, senders, receivers, peer_mailboxes):
+    def __init__(self, senders, receivers, peer_mailboxes, statuses):
         self.problems = []
         self.delivered = 0
         self._devices = [*senders, *receivers]
@@ -23,6 +23,7 @@ class Check:
                          for id, letter in sender.letters.items()}
         self._senders = {sender.key: sender for sender in senders}
         self._peer = set(peer_mailboxes)
+        self._statuses = statuses
         self._mailboxes = {device.key: device.mailbox.of_kind("envelope")
                            for device in receivers}
         for key, items in peer_mailboxes.items():
@@ -39,6 +40,8 @@ class Check:
             self._mailbox(key, items)
         for letter in self._letters.values():
             self._letter(letter)
+        for id, status in self._statuses.items():
+            self._status(id, status)
         self._receipts()
         return self.problems
 
@@ -108,6 +111,13 @@ class Check:
 
     def _ids_at(self, key):
         return self._ids.get(key, set())
+
+    def _status(self, id, status):
+        """The node says the same as its send_result."""
+        result = self._results.get(id)
+        failed = result is not None and result["code"] in NOWHERE
+        if status not in (("failed",) if failed else ("stored", "delivered")):
+            self._say(f"{id} has the status {status}, its sender was told {result}")
 
     def _receipts(self):
         """Each copy is receipted once at most, and only where it has arrived."""

@@ -44,6 +44,7 @@ OPTIONS = {
 SENDERS_PER_NODE = 4
 RECIPIENTS_PER_SENDER = 6
 SETTLE_SECONDS = 120
+STATUSES_ASKED = 50  # of each sender
 PROBLEMS_SHOWN = 50
 
 
@@ -152,9 +153,11 @@ class World:
         return any([device.empty() for device in self.devices])
 
     def check(self):
+        statuses = {id: status for sender in self.senders
+                    for id, status in sender.ask_statuses(STATUSES_ASKED).items()}
         peer = {(phone.address, phone.device_id): phone.mailbox for phone in self.peer_phones}
         check = Check(self.senders, [receiver for receiver in self.receivers
-                                     if receiver.client.address], peer)
+                                     if receiver.client.address], peer, statuses)
         problems = check.run()
         return problems, check.delivered
 
@@ -165,13 +168,15 @@ class World:
         self.liar.stop()
 
 
-def broken_databases(nodes):
-    """What SQLite itself finds wrong, once the nodes have stopped."""
+def found_afterwards(nodes):
+    """What SQLite and the sanitizers find wrong, once the nodes have stopped."""
     for node in nodes:
         with sqlite3.connect(node.folder / "data/restante.db") as db:
             found = db.execute("PRAGMA integrity_check").fetchall()
         if found != [("ok",)]:
             yield f"the database of {node.domain}: {found}"
+        if "Sanitizer" in node.log_text() or "runtime error" in node.log_text():
+            yield f"a sanitizer speaks in {node.log}"
 
 
 def listed(counter):
@@ -184,6 +189,7 @@ def report(world, delivered, seconds):
     answers = Counter(letter.answer for letter in letters)
     kinds, codes = counts(world.devices)
     cuts = sum((proxy.cuts for proxy in world.proxies), Counter())
+    resets = sum(node.log_text().count("event=stream_reset") for node in world.nodes)
     repeats = sum(device.mailbox.repeats for device in world.devices)
     say(f"messages      accepted {answers['accepted']}, refused {answers['refused']}, sent again "
         f"after a lost answer {sum(letter.lost for letter in letters)}")
@@ -195,13 +201,9 @@ def report(world, delivered, seconds):
     say(f"kills         {world.chaos.kills.total()}: {listed(world.chaos.kills)}")
     say(f"chaos         {listed(world.chaos.done)}")
     say(f"connections   cut {cuts.total()}: {listed(cuts)}")
-    say(f"streams reset {world.resets}")
+    say(f"streams       reset {resets}, by either side")
     say(f"lies          {world.liar.told.total()}: {listed(world.liar.told)}")
     say(f"duration      {seconds:.0f} s")
-
-
-def resets_in_logs(nodes):
-    return sum(node.log_text().count("event=stream_reset") for node in nodes)
 
 
 def soak(lab, arguments, may_mount):
@@ -219,8 +221,7 @@ def soak(lab, arguments, may_mount):
         problems, delivered = world.check()
         for node in world.nodes:
             node.stop()
-        world.resets = resets_in_logs(world.nodes)
-        problems += broken_databases(world.nodes)
+        problems += found_afterwards(world.nodes)
         report(world, delivered, time.monotonic() - began)
         return problems
     finally:
