@@ -23,6 +23,7 @@ TIMEOUT = 10
 FRAME_LETTERS = 8         # of one sender, at once
 GIVE_UP_CHANCE = 0.3      # after "not now" and nothing else
 FORGET_ACK_CHANCE = 0.1
+FORGET_ANSWER_CHANCE = 0.03  # as if it had been lost
 MAX_DEVICES = 10
 LATER = {429, 500, 502, 503, 504, 507}
 MISMATCH = {409, 410}
@@ -263,6 +264,8 @@ class Sender(Device):
             if attempt > 0:
                 self.pause(0.3)
             answers = self.offer(waiting)
+            if self.chance.random() < FORGET_ANSWER_CHANCE:
+                answers = [None] * len(waiting)
             waiting = [letter for letter, answer in zip(waiting, answers)
                        if not self._note(letter, answer)]
 

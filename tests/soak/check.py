@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 
 from actors import digest_of
 
-# A message that ends so is in no mailbox. (over_quota: in those of the other devices.)
-NOWHERE = {"unavailable", "stale_list", "too_large", "bad"}
-TOLD = NOWHERE | {"over_quota"}
+# What may become of a message here. In the first case it is in no mailbox, in the second in
+# those of the other devices. The peer has signed that it is bad.
+NOWHERE = {"stale_list", "bad"}
+BY_NODES = {"stale_list", "over_quota"}
+BY_PEER = {"stale_list", "bad"}
 
 
 class Check:
@@ -22,7 +24,7 @@ class Check:
         self._letters = {id: letter for sender in senders
                          for id, letter in sender.letters.items()}
         self._senders = {sender.key: sender for sender in senders}
-        self._peer = set(peer_mailboxes)
+        self._peer_users = {address for address, _ in peer_mailboxes}
         self._statuses = statuses
         self._mailboxes = {device.key: device.mailbox.of_kind("envelope")
                            for device in receivers}
@@ -61,7 +63,8 @@ class Check:
                     self._say(f"{sender} was told of a message that is not its own: {item}")
                 elif item["id"] in self._results:
                     self._say(f"{sender} was told twice: {self._results[item['id']]}, {item}")
-                elif item["code"] not in TOLD:
+                elif item["code"] not in (BY_PEER if item["to"] in self._peer_users
+                                          else BY_NODES):
                     self._say(f"{sender} was told what cannot be: {item}")
                 self._results[item["id"]] = item
 
@@ -105,7 +108,7 @@ class Check:
         if not there and not told:
             self._say(f"LOST: {letter.id} of {letter.sender}, round {letter.order}, is not at "
                       f"{key}; result: {result}")
-        if there and told and key not in self._peer:
+        if there and told and letter.to not in self._peer_users:
             self._say(f"{letter.id} of {letter.sender} is at {key}, but its sender was told "
                       f"{result or letter.missed}")
 
