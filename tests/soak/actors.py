@@ -20,6 +20,7 @@ from sealer import SealerDevice, b64
 LOST = (OSError, http.client.HTTPException, websocket.WebSocketException, SocketClosed)
 PASSWORD = "correct horse battery"
 TIMEOUT = 10
+SENDER_PAUSE = 0.2        # seconds, at most
 FRAME_LETTERS = 8         # of one sender, at once
 GIVE_UP_CHANCE = 0.3      # after "not now" and nothing else
 FORGET_ACK_CHANCE = 0.1
@@ -46,7 +47,7 @@ class Letter:
     registration_ids: tuple
     digest: int
     lost: bool = False      # an attempt was not answered
-    answer: str = None      # "accepted" or "refused", once there is one
+    answer: str = None      # "accepted" or "refused", once that is known
     missed: tuple = ()      # devices that it did not fit into, says the answer
 
     def message(self):
@@ -198,7 +199,6 @@ class Sender(Device):
         super().__init__(world, node, name, chance)
         self.recipients = recipients
         self.letters = {}        # id -> Letter
-        self.done = False
         self._lists = {}         # address -> device list
         self._rounds = itertools.count(1)
         self._results_seen = 0
@@ -207,8 +207,7 @@ class Sender(Device):
         try:
             while not self.world.enough.is_set():
                 self._round()
-                self.pause(self.world.sender_pause)
-            self.done = True
+                self.pause(SENDER_PAUSE)
         except Exception as problem:  # for the report: a thread has nobody to raise it to
             self.mailbox.wrong.append(f"{self} stopped: {problem!r}")
             raise

@@ -16,13 +16,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib"), str(HERE.parent / "peer")]
 
-from actors import (HttpSender, LateReceiver, Receiver, SocketSender,  # noqa: E402
-                    counts)
+from actors import HttpSender, LateReceiver, Receiver, SocketSender, counts  # noqa: E402
 from chaos import Chaos, private_mounts  # noqa: E402
 from check import Check  # noqa: E402
 from lab import Lab, LabError, wait_until  # noqa: E402
@@ -60,7 +60,6 @@ class World:
         self.enough = threading.Event()   # no new letters
         self.closing = threading.Event()  # everybody goes home
         self.refusals = Counter()         # (status, code) -> how often
-        self.sender_pause = 0.2
         self._seeds = random.Random(seed)
         self.nodes = [lab.add_node(domain, **OPTIONS) for domain in DOMAINS]
         self.proxies = [self._put_proxy_before(node) for node in self.nodes]
@@ -135,11 +134,16 @@ class World:
             proxy.calm()
         self.enough.set()
         self.chaos.restart_all()
-        for sender in self.senders:
-            sender.join(SETTLE_SECONDS)
+        self._wait_for(self.senders)
         self.closing.set()
-        for receiver in self.receivers:
-            receiver.join(SETTLE_SECONDS)
+        self._wait_for(self.receivers)
+
+    @staticmethod
+    def _wait_for(devices):
+        for device in devices:
+            device.join(SETTLE_SECONDS)
+            if device.is_alive():
+                raise LabError(f"{device} does not come to an end")
 
     def settle(self):
         """Until nothing is on its way any more. Emptying a mailbox makes receipts."""
@@ -171,7 +175,7 @@ class World:
 def found_afterwards(nodes):
     """What SQLite and the sanitizers find wrong, once the nodes have stopped."""
     for node in nodes:
-        with sqlite3.connect(node.folder / "data/restante.db") as db:
+        with closing(sqlite3.connect(node.folder / "data/restante.db")) as db:
             found = db.execute("PRAGMA integrity_check").fetchall()
         if found != [("ok",)]:
             yield f"the database of {node.domain}: {found}"
@@ -206,6 +210,14 @@ def report(world, delivered, seconds):
     say(f"duration      {seconds:.0f} s")
 
 
+def unsettled(world):
+    try:
+        world.settle()
+        return []
+    except LabError as problem:
+        return [str(problem)]
+
+
 def soak(lab, arguments, may_mount):
     """The problems."""
     began = time.monotonic()
@@ -217,11 +229,11 @@ def soak(lab, arguments, may_mount):
         world.storm(arguments.seconds, arguments.kills)
         say(f"calm after {time.monotonic() - began:.0f} s")
         world.calm()
-        world.settle()
-        problems, delivered = world.check()
+        stuck = unsettled(world)
+        lost, delivered = world.check()
         for node in world.nodes:
             node.stop()
-        problems += found_afterwards(world.nodes)
+        problems = [*stuck, *lost, *found_afterwards(world.nodes)]
         report(world, delivered, time.monotonic() - began)
         return problems
     finally:
