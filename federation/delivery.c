@@ -42,13 +42,16 @@ static struct bytes batch_make(void *context, const struct peer *peer)
 	struct outbox *outbox = context;
 	struct batch *batch = &outbox->batch;
 	const struct window_item *item = outbox->window.first;
-	struct window_limits limits = batch_limits(outbox, peer);
-	struct bytes *bodies;
+	struct window_limits limits;
+	struct bytes *bodies, body;
 
 	if (outbox->row.state == DESTINATION_KEY_CONFLICT)
 		outbox_move(outbox, ON_AGREED, 0);
+	if (item == NULL)
+		return bytes_of(NULL, 0); /* it took long: to be read again */
+	limits = batch_limits(outbox, peer);
 	batch->count = window_batch(&outbox->window, &limits);
-	batch->oversized = batch->count == 0 && item != NULL;
+	batch->oversized = batch->count == 0;
 	if (batch->count == 0)
 		return bytes_of(NULL, 0);
 	bodies = arena_array(batch->arena, struct bytes, batch->count);
@@ -57,8 +60,10 @@ static struct bytes batch_make(void *context, const struct peer *peer)
 		bodies[i] = item->body;
 		batch->last = item->position;
 	}
-	return transaction_encode(batch->arena, outbox->row.stream,
+	body = transaction_encode(batch->arena, outbox->row.stream,
 				  batch->first - outbox->row.base, bodies, batch->count);
+	batch->bytes = body.len;
+	return body;
 }
 
 /* --- acting on the answer -------------------------------------------------------------- */
@@ -210,13 +215,39 @@ static enum verdict judge(struct outbox *outbox, const struct call_answer *answe
 	return verdict_of(&reply);
 }
 
+/* --- flights --------------------------------------------------------------------------- */
+
+static void flight_begin(struct outbox *outbox)
+{
+	outbox->work = WORK_SEND;
+	outbox->flight = outbox->proven ? FLIGHT_PROVEN : FLIGHT_UNPROVEN;
+	outbox->all->flights[outbox->flight]++;
+}
+
 static void flight_end(struct outbox *outbox)
 {
-	if (outbox->flight_proven)
-		outbox->all->flights_proven--;
-	else
-		outbox->all->flights_unproven--;
+	if (outbox->flight == FLIGHT_SLOW)
+		outbox->all->slow_bytes -= outbox->batch.bytes;
+	outbox->all->flights[outbox->flight]--;
 	outbox->work = WORK_NONE;
+}
+
+/* The memory of its window goes to others, too. If there is no body yet, because the peer has
+ * not been found, there will be none: the items are read again once it has. */
+void outbox_check_flight(struct outbox *outbox, int64_t now_ms)
+{
+	struct outboxes *all = outbox->all;
+
+	if (outbox->work != WORK_SEND || outbox->flight == FLIGHT_SLOW ||
+	    now_ms - outbox->batch.started_ms < SLOW_AFTER_MS ||
+	    all->flights[FLIGHT_SLOW] >= FLIGHTS_SLOW_MAX ||
+	    all->slow_bytes + outbox->batch.bytes > SLOW_BYTES_MAX)
+		return;
+	all->flights[outbox->flight]--;
+	all->flights[FLIGHT_SLOW]++;
+	all->slow_bytes += outbox->batch.bytes;
+	outbox->flight = FLIGHT_SLOW;
+	window_clear(&outbox->window, outbox->row.acked);
 }
 
 static void batch_done(void *context, const struct call_answer *answer)
@@ -237,7 +268,8 @@ static void batch_done(void *context, const struct call_answer *answer)
 			verdict = VERDICT_LATER;
 	}
 	log_attempt(outbox, verdict, err, answer->status);
-	outbox->proven = answer->err == ERR_OK;
+	if (verdict != VERDICT_PAUSE)
+		outbox->proven = answer->err == ERR_OK;
 	act(outbox, verdict, answer, results, count);
 	arena_destroy(&batch->arena);
 	outbox_consider(outbox);
@@ -262,12 +294,7 @@ void outbox_send(struct outbox *outbox)
 		outbox_move(outbox, ON_DENIED, 0);
 		return;
 	}
-	outbox->work = WORK_SEND;
-	outbox->flight_proven = outbox->proven;
-	if (outbox->proven)
-		outbox->all->flights_proven++;
-	else
-		outbox->all->flights_unproven++;
+	flight_begin(outbox);
 	/* What comes next is read while this one is on its way. */
 	if (outbox->proven && outbox->window.count <= WINDOW_ITEMS_MAX / 2 &&
 	    outbox->window.bytes <= WINDOW_BYTES_MAX / 4 * 3)

@@ -18,7 +18,8 @@
 #include <uthash.h>
 
 #define ENTRIES_MAX    10000
-#define LOOKUPS_MAX    128
+#define LOOKUPS_MAX    1024
+#define STRANGERS_MAX  128 /* lookups for those who call here and are not known */
 #define RENEW_AFTER_MS MINUTES_MS
 #define RETRY_FIRST_MS (5 * SECONDS_MS)
 #define RETRY_MOST_MS  (60 * SECONDS_MS)
@@ -41,6 +42,7 @@ struct entry {
 	struct peer_wait *waiters, **last_waiter;
 	struct lookup *lookup;
 	bool outdated; /* what the lookup finds does not count */
+	bool stranger; /* the lookup counts as one of theirs */
 	bool answering;
 };
 
@@ -51,8 +53,8 @@ struct discarded {
 
 struct discovery {
 	struct lookup_context context;
-	struct entry *entries; /* least recently used first */
-	size_t n_lookups;
+	struct entry *entries;	       /* least recently used first */
+	size_t n_lookups, n_strangers; /* under way: all, and those of strangers */
 	int64_t sweep_ms;
 	struct discarded *discarded; /* peers that somebody may look at until the next tick */
 };
@@ -188,7 +190,7 @@ static void set_retry(struct entry *entry, int64_t now_ms)
 	entry->fresh_until_ms = entry->retry_ms;
 }
 
-static void lookup_begin(struct entry *entry);
+static bool lookup_begin(struct entry *entry, bool stranger);
 
 static void lookup_done(void *owner, const struct lookup_result *result)
 {
@@ -198,11 +200,12 @@ static void lookup_done(void *owner, const struct lookup_result *result)
 
 	entry->lookup = NULL;
 	discovery->n_lookups--;
+	discovery->n_strangers -= entry->stranger;
 	if (entry->outdated) {
 		entry->outdated = false;
 		free(result->peer);
 		if (entry->waiters != NULL)
-			lookup_begin(entry);
+			(void)lookup_begin(entry, entry->stranger); /* in its own place */
 		return;
 	}
 	log_result(entry, result);
@@ -224,15 +227,6 @@ static void lookup_done(void *owner, const struct lookup_result *result)
 
 /* Asking */
 
-static void lookup_begin(struct entry *entry)
-{
-	struct discovery *discovery = entry->discovery;
-
-	discovery->n_lookups++;
-	entry->lookup = lookup_start(&discovery->context, entry->domain, entry->peer,
-				     lookup_done, entry);
-}
-
 static bool is_expired(const struct peer *peer)
 {
 	return clock_now_ms() > peer->document.valid_until_ms;
@@ -246,6 +240,23 @@ static bool is_stale(const struct entry *entry, bool renew)
 		return false;
 	return now_ms >= entry->fresh_until_ms ||
 	       (renew && now_ms - entry->found_ms >= RENEW_AFTER_MS);
+}
+
+/* Strangers have a share of their own, so that those who call here under many names do not
+ * keep this node from finding others. */
+static bool lookup_begin(struct entry *entry, bool stranger)
+{
+	struct discovery *discovery = entry->discovery;
+
+	if (discovery->n_lookups >= LOOKUPS_MAX ||
+	    (stranger && discovery->n_strangers >= STRANGERS_MAX))
+		return false;
+	discovery->n_lookups++;
+	discovery->n_strangers += stranger;
+	entry->stranger = stranger;
+	entry->lookup = lookup_start(&discovery->context, entry->domain, entry->peer,
+				     lookup_done, entry);
+	return true;
 }
 
 void discovery_get(struct discovery *discovery, const char *domain, bool renew,
@@ -264,9 +275,10 @@ void discovery_get(struct discovery *discovery, const char *domain, bool renew,
 		entry->err = ERR_PEER_UNREACHABLE;
 		entry->fresh_until_ms = 0;
 	}
-	if (is_stale(entry, renew) && discovery->n_lookups < LOOKUPS_MAX) {
-		lookup_begin(entry);
-		return;
+	if (is_stale(entry, renew)) {
+		if (lookup_begin(entry, wait->stranger && entry->peer == NULL))
+			return;
+		entry->err = ERR_BUSY; /* the failure of last time is no news */
 	}
 	/* Fresh, or too soon after a failure, or too much going on: what is known will do. */
 	loop_defer(discovery->context.loop, &entry->task);
@@ -289,7 +301,7 @@ void discovery_forget(struct discovery *discovery, const char *domain)
 	entry->fresh_until_ms = 0;
 	entry->outdated = entry->lookup != NULL;
 	if (entry->lookup == NULL && entry->waiters != NULL)
-		lookup_begin(entry);
+		(void)lookup_begin(entry, entry->stranger); /* in its own place */
 }
 
 void discovery_retry(struct discovery *discovery, const char *domain)

@@ -84,7 +84,7 @@ static void ephemeral_start(struct outbox *outbox)
 		.domain = outbox->row.domain,
 		.path = TRANSACTION_PATH,
 		.answer_max = TRANSACTION_ANSWER_MAX,
-		.timeout_ms = TRANSACTION_TIMEOUT_MS,
+		.timeout_ms = EPHEMERAL_TIMEOUT_MS,
 		.context = outbox,
 		.prepare = ephemeral_make,
 		.done = ephemeral_done,

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
-#define DNS_TIMEOUT_MS	 1500 /* of the first try; doubles */
-#define DNS_TRIES	 2
-#define DNS_PACKET	 1232 /* avoids fragments */
-#define DNS_SERVERS_MAX	 8
-#define IDLE_CONNECTIONS 256
+#define DNS_TIMEOUT_MS	1500 /* of the first try; doubles */
+#define DNS_TRIES	2
+#define DNS_PACKET	1232 /* avoids fragments */
+#define DNS_SERVERS_MAX 8
+#define CONNECTIONS	1024 /* in all; beyond it idle ones are closed */
 
 struct loop {
 	const struct config *config;
@@ -171,7 +171,7 @@ struct loop *loop_create(const struct config *config)
 	loop->multi = curl_multi_init();
 	if (loop->multi == NULL)
 		fatal("cannot start libcurl");
-	curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+	curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
 	curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
 	ares_start(loop);
 	return loop;

@@ -13,7 +13,7 @@
 
 #define EXPIRE_LIMIT 1000
 #define PROBE_ITEMS  100
-#define PROBE_BYTES  (512 * 1024)
+#define PROBE_BYTES  (256 * 1024)
 
 static void put_done(struct stored_op *op);
 
@@ -204,7 +204,7 @@ bool outbox_expire(struct outbox *outbox)
 {
 	struct stored_op *op;
 
-	if (outbox->work != WORK_NONE || outbox->reading || outbox->putting)
+	if (outbox->work != WORK_NONE || outbox->reading > 0 || outbox->putting)
 		return false;
 	if (outbox->stored_offered < outbox->row.offered) {
 		outbox_put(outbox);
@@ -227,7 +227,8 @@ static void read_done(struct stored_op *op)
 	struct op_outbox_read *read = &op->read;
 	int64_t before = outbox->window.tail;
 
-	outbox->reading = false;
+	outbox->all->reading_bytes -= outbox->reading;
+	outbox->reading = 0;
 	for (size_t i = 0; op->op.err == ERR_OK && i < read->count; i++) {
 		struct window_item *item = window_item_create(
 			outbox->row.domain, read->items[i].position, read->items[i].body);
@@ -246,7 +247,25 @@ bool outbox_has_room(const struct outbox *outbox)
 {
 	size_t room = outbox->proven ? WINDOWS_BYTES_MAX : WINDOWS_BYTES_MAX / 2;
 
-	return outbox->all->window_bytes < room;
+	return outbox->all->window_bytes + outbox->all->reading_bytes < room;
+}
+
+/* What has to be repeated must be had as it was; else, without proof that anything arrives,
+ * a little is enough. */
+static void read_limits(const struct outbox *outbox, struct op_outbox_read *read)
+{
+	const struct window *window = &outbox->window;
+
+	read->limit = WINDOW_ITEMS_MAX - window->count;
+	read->max_bytes = WINDOW_BYTES_MAX - window->bytes;
+	if (outbox->proven)
+		return;
+	read->limit = PROBE_ITEMS;
+	read->max_bytes = PROBE_BYTES;
+	if (outbox->repeat_last > window->tail) {
+		read->limit = (size_t)(outbox->repeat_last - window->tail);
+		read->max_bytes = TRANSACTION_BYTES_MAX;
+	}
 }
 
 void outbox_read(struct outbox *outbox)
@@ -254,24 +273,16 @@ void outbox_read(struct outbox *outbox)
 	const struct window *window = &outbox->window;
 	struct stored_op *op;
 
-	if (outbox->reading || outbox->row.last <= window->tail ||
+	if (outbox->reading > 0 || outbox->row.last <= window->tail ||
 	    window->count >= WINDOW_ITEMS_MAX || window->bytes >= WINDOW_BYTES_MAX ||
 	    !outbox_has_room(outbox))
 		return;
-	outbox->reading = true;
 	op = outbox_op(outbox, STORE_OUTBOX_READ, NULL, read_done);
 	op->read.domain = outbox->row.domain;
 	op->read.after = window->tail;
-	op->read.limit = WINDOW_ITEMS_MAX - window->count;
-	op->read.max_bytes = WINDOW_BYTES_MAX - window->bytes;
-	if (!outbox->proven) {
-		/* A probe: what has to be repeated as it was, else little. */
-		op->read.limit = PROBE_ITEMS;
-		if (outbox->repeat_last > window->tail)
-			op->read.limit = (size_t)(outbox->repeat_last - window->tail);
-		else
-			op->read.max_bytes = PROBE_BYTES;
-	}
+	read_limits(outbox, &op->read);
+	outbox->reading = op->read.max_bytes;
+	outbox->all->reading_bytes += outbox->reading;
 	stored_op_post(op);
 }
 

@@ -23,14 +23,21 @@
 #define TRANSACTION_FRAME      128 /* of the body, besides items */
 
 /* Transactions in flight. Destinations that have not answered lately share a part of the
- * room, so that many dead ones do not keep the others waiting; and the others leave some. */
-#define FLIGHTS_MAX	       64
-#define FLIGHTS_PROVEN_MAX     56
-#define FLIGHTS_UNPROVEN_MAX   32
-#define EPHEMERAL_FLIGHTS_MAX  32
-#define PAUSE_MS	       (1 * SECONDS_MS)
-#define WINDOWS_BYTES_MAX      ((size_t)128 * 1024 * 1024)
-#define EPHEMERAL_BYTES_MAX    ((size_t)16 * 1024 * 1024)
+ * room, so that many dead ones do not keep the others waiting; and the others leave some.
+ * One that takes long gives its place to the next, and is slow from then on. */
+enum flight { FLIGHT_PROVEN, FLIGHT_UNPROVEN, FLIGHT_SLOW, FLIGHT_CLASS_COUNT };
+
+#define FLIGHTS_MAX	      192 /* without the slow ones */
+#define FLIGHTS_PROVEN_MAX    160
+#define FLIGHTS_UNPROVEN_MAX  128
+#define FLIGHTS_SLOW_MAX      512
+#define SLOW_AFTER_MS	      (2 * SECONDS_MS)
+#define SLOW_BYTES_MAX	      ((size_t)128 * 1024 * 1024)
+#define EPHEMERAL_FLIGHTS_MAX 128
+#define EPHEMERAL_TIMEOUT_MS  8000
+#define PAUSE_MS	      (1 * SECONDS_MS)
+#define WINDOWS_BYTES_MAX     ((size_t)128 * 1024 * 1024)
+#define EPHEMERAL_BYTES_MAX   ((size_t)16 * 1024 * 1024)
 
 /* What an outbox is doing that moves its stream: one thing at a time. */
 enum outbox_work { WORK_NONE, WORK_SEND, WORK_SETTLE, WORK_RESET, WORK_EXPIRE };
@@ -40,6 +47,7 @@ struct batch {
 	struct arena *arena;
 	int64_t first, last; /* positions */
 	size_t count;	     /* 0: nothing has been sent */
+	size_t bytes;	     /* of its body */
 	bool oversized;	     /* the next item alone is more than the peer takes */
 	int64_t started_ms;  /* monotonic */
 };
@@ -63,13 +71,13 @@ struct outbox {
 	struct window window;
 	enum outbox_work work;
 	struct batch batch;
-	bool reading;		 /* an OUTBOX_READ is under way */
+	size_t reading;		 /* bytes that an OUTBOX_READ under way may bring; 0: none */
 	int64_t not_before_ms;	 /* monotonic; a short pause of this node's own */
 	bool putting, put_again; /* a DESTINATION_PUT is; and is out of date already */
 	bool queued;		 /* among those that are ready */
 	struct outbox *next_ready;
-	bool proven; /* its last transaction was answered */
-	bool flight_proven;
+	bool proven;	    /* its last transaction was answered */
+	enum flight flight; /* of the transaction that is out */
 	/* A transaction up to here may have been taken: to be repeated byte for byte, it
 	 * must end there again. 0: none. */
 	int64_t repeat_last;
@@ -94,8 +102,8 @@ struct outboxes {
 	struct schedule schedule;
 	struct outbox *by_domain; /* uthash */
 	struct ready_list proven, unproven;
-	size_t flights_proven, flights_unproven, ephemeral_flights;
-	size_t window_bytes, ephemeral_bytes;
+	size_t flights[FLIGHT_CLASS_COUNT], ephemeral_flights;
+	size_t window_bytes, reading_bytes, slow_bytes, ephemeral_bytes;
 	bool loading, load_again, loaded, stopping;
 	int64_t next_expire_ms; /* monotonic */
 };
@@ -151,6 +159,8 @@ void outbox_absorb(struct outbox *outbox, const struct destination *row);
 /* --- delivery.c, ephemeral.c ----------------------------------------------------------- */
 
 void outbox_send(struct outbox *outbox);
+/* Has its transaction become a slow one? */
+void outbox_check_flight(struct outbox *outbox, int64_t now_ms);
 void outbox_send_ephemeral(struct outbox *outbox, struct window_item *item);
 void outbox_drop_ephemeral(struct outbox *outbox);
 

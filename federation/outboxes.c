@@ -100,7 +100,7 @@ static struct outbox *outbox_find_or_create(struct outboxes *all, const char *do
 static bool outbox_is_idle(const struct outbox *outbox)
 {
 	return outbox->row.state == DESTINATION_UP && outbox->row.last <= outbox->row.acked &&
-	       !outbox->queued && outbox->work == WORK_NONE && !outbox->reading &&
+	       !outbox->queued && outbox->work == WORK_NONE && outbox->reading == 0 &&
 	       !outbox->putting && !outbox->expire_due && !outbox->ephemeral.in_flight;
 }
 
@@ -229,33 +229,37 @@ static struct outbox *take_ready(struct ready_list *list)
 	return outbox;
 }
 
+/* Each once: one that is put in line again waits for the next turn. */
+static void step_ready(struct outboxes *all, struct ready_list *list, enum flight class,
+		       size_t most)
+{
+	for (size_t n = list->count;
+	     n > 0 && all->flights[class] < most &&
+	     all->flights[FLIGHT_PROVEN] + all->flights[FLIGHT_UNPROVEN] < FLIGHTS_MAX;
+	     n--)
+		outbox_step(take_ready(list));
+}
+
 void outboxes_turn(struct outboxes *all)
 {
 	stored_ops_turn(&all->ops);
 	if (all->stopping)
 		return;
-	/* Each once: one that is put in line again waits for the next turn. */
-	for (size_t n = all->proven.count;
-	     n > 0 && all->flights_proven < FLIGHTS_PROVEN_MAX &&
-	     all->flights_proven + all->flights_unproven < FLIGHTS_MAX;
-	     n--)
-		outbox_step(take_ready(&all->proven));
-	for (size_t n = all->unproven.count;
-	     n > 0 && all->flights_unproven < FLIGHTS_UNPROVEN_MAX &&
-	     all->flights_proven + all->flights_unproven < FLIGHTS_MAX;
-	     n--)
-		outbox_step(take_ready(&all->unproven));
+	step_ready(all, &all->proven, FLIGHT_PROVEN, FLIGHTS_PROVEN_MAX);
+	step_ready(all, &all->unproven, FLIGHT_UNPROVEN, FLIGHTS_UNPROVEN_MAX);
 }
 
 void outboxes_tick(struct outboxes *all)
 {
-	bool expire = clock_monotonic_ms() >= all->next_expire_ms;
+	int64_t now = clock_monotonic_ms();
+	bool expire = now >= all->next_expire_ms;
 	struct outbox *outbox, *next;
 
 	if (expire)
-		all->next_expire_ms = clock_monotonic_ms() + EXPIRE_EVERY_MS;
+		all->next_expire_ms = now + EXPIRE_EVERY_MS;
 	HASH_ITER(hh, all->by_domain, outbox, next)
 	{
+		outbox_check_flight(outbox, now);
 		/* Only where something has waited since the last time. */
 		if (expire) {
 			outbox->expire_due |= outbox->row.acked < outbox->expire_mark;
@@ -345,10 +349,11 @@ void outboxes_stop(struct outboxes *all)
 
 bool outboxes_are_idle(const struct outboxes *all)
 {
-	return all->flights_proven + all->flights_unproven + all->ephemeral_flights +
-			       all->ops.in_store ==
-		       0 &&
-	       all->ops.unposted.first == NULL;
+	size_t out = all->ephemeral_flights + all->ops.in_store;
+
+	for (size_t class = 0; class < FLIGHT_CLASS_COUNT; class ++)
+		out += all->flights[class];
+	return out == 0 && all->ops.unposted.first == NULL;
 }
 
 bool outboxes_are_quiet(const struct outboxes *all)

@@ -98,6 +98,8 @@ struct peer {
  * the store). */
 struct peer_wait {
 	struct peer_wait *next;
+	bool stranger; /* asked for by somebody whom this node may not know: that has less room
+			*/
 	void (*done)(struct peer_wait *wait, enum err err, const struct peer *peer);
 };
 

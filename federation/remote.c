@@ -219,6 +219,7 @@ void peer_query_take(struct remote *remote, struct peer_query *query)
 	job = must_calloc(sizeof *job);
 	job->remote = remote;
 	job->query = query;
+	job->wait.stranger = true;
 	job->wait.done = query_found;
 	job->next = remote->queries;
 	if (job->next != NULL)

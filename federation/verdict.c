@@ -46,7 +46,7 @@ enum verdict verdict_of(const struct reply *reply)
 		return VERDICT_CONFLICT;
 	if (reply->err == ERR_FEDERATION_DENIED)
 		return VERDICT_DENIED;
-	if (reply->err == ERR_BUSY)
+	if (reply->err == ERR_BUSY || reply->err == ERR_VALIDATION)
 		return VERDICT_PAUSE;
 	/* One item that something on the way finds too large is tried again until it expires:
 	 * a proxy cannot have it thrown away. */

@@ -19,7 +19,7 @@ enum verdict {
 	VERDICT_CONFLICT, /* the keys of the destination are not trusted */
 	VERDICT_DENIED,	  /* by this node's policy */
 	VERDICT_LATER,
-	VERDICT_PAUSE, /* this node had no room to try */
+	VERDICT_PAUSE, /* this node had no room to try, or nothing at hand to send */
 	VERDICT_COUNT
 };
 

@@ -14,7 +14,7 @@
 #define PROTOCOL_NAME  "restante"
 #define INBOX_CAPACITY 65536
 /* File descriptors besides those of connections: databases, other nodes, files. */
-#define OTHER_FILES    1024
+#define OTHER_FILES    2048
 #define SWEEP_MIN_MS   10
 #define SWEEP_MAX_MS   SECONDS_MS
 

@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 #define ITEMS_MAX   3000
-#define DOMAINS_MAX 120
-#define CALLS_MAX   200
+#define DOMAINS_MAX 1100
+#define CALLS_MAX   1100
 #define SETTLED_MAX 64
 
 /* What the store has for one domain. */
@@ -200,32 +200,40 @@ static inline void pump(void)
 	do
 		outboxes_turn(fake->all);
 	while (inbox_dispatch(fake->inbox, NULL) > 0 ||
-	       (fake->all->proven.count > 0 && fake->all->flights_proven == 0));
+	       (fake->all->proven.count > 0 && fake->all->flights[FLIGHT_PROVEN] == 0));
 	outboxes_turn(fake->all);
 }
 
-/* The body of the oldest call, as text; "" if there is no call. */
-static inline const char *sent(void)
+/* The body of a call, as text. */
+static inline const char *prepare(struct fake_call *call)
 {
-	struct fake_call *call = &fake->calls[0];
-
-	if (fake->n_calls == 0)
-		return "";
 	if (!call->prepared)
 		call->body = call->request.prepare(call->request.context, &fake->peer);
 	call->prepared = true;
 	return call->body.len > 0 ? (const char *)call->body.data : "";
 }
 
-static inline void answer_call(const struct call_answer *answer)
+/* That of the oldest call; "" if there is no call. */
+static inline const char *sent(void)
 {
-	struct call_request request = fake->calls[0].request;
+	return fake->n_calls > 0 ? prepare(&fake->calls[0]) : "";
+}
 
-	assert_true(fake->n_calls > 0);
+static inline void answer_at(size_t i, const struct call_answer *answer)
+{
+	struct call_request request = fake->calls[i].request;
+
+	assert_true(i < fake->n_calls);
 	fake->n_calls--;
-	memmove(&fake->calls[0], &fake->calls[1], fake->n_calls * sizeof fake->calls[0]);
+	memmove(&fake->calls[i], &fake->calls[i + 1],
+		(fake->n_calls - i) * sizeof fake->calls[0]);
 	request.done(request.context, answer);
 	pump();
+}
+
+static inline void answer_call(const struct call_answer *answer)
+{
+	answer_at(0, answer);
 }
 
 static inline void answer(enum err err, int status, const char *body)

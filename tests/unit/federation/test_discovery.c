@@ -182,6 +182,35 @@ static void the_number_of_domains_is_bounded(void **state)
 	free(waiters);
 }
 
+static void ask_as_strangers(struct fixture *f, struct waiter *waiters, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const char *domain = arena_printf(f->store.arena, "s%u.example", i);
+
+		waiters[i] = (struct waiter){.wait = {.stranger = true, .done = answered}};
+		discovery_get(f->discovery, domain, false, &waiters[i].wait);
+	}
+}
+
+static void strangers_leave_room_for_the_own_lookups(void **state)
+{
+	struct waiter strangers[200];
+	struct fixture *f = *state;
+
+	f->config.federation_hosts.count = 1;
+	ask_as_strangers(f, strangers, 200);
+	loop_turn(f->loop, 0);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(strangers[i].answers, i >= 128);
+	assert_int_equal(strangers[199].err, ERR_BUSY);
+	assert_int_equal(find(f), ERR_OK);
+	/* They have a turn again when those before them are through. */
+	run(f, &strangers[0]);
+	ask_as_strangers(f, &strangers[199], 1);
+	run(f, &strangers[199]);
+	assert_int_equal(strangers[199].err, ERR_PEER_UNREACHABLE);
+}
+
 /* Failures */
 
 static void answer_take(void *context, const struct transfer_answer *answer)
@@ -525,6 +554,7 @@ int main(void)
 		TEST(equal_questions_share_one_discovery),
 		TEST(failures_are_kept_for_a_while),
 		TEST(the_number_of_domains_is_bounded),
+		TEST(strangers_leave_room_for_the_own_lookups),
 		TEST(a_domain_can_say_no),
 		TEST(dns_that_fails_does_not_fall_through),
 		TEST(a_name_that_turns_to_a_private_address_is_not_followed),
