@@ -109,7 +109,7 @@ static void *federation_main(void *context)
 	struct federation *federation = context;
 
 	log_thread_name("federation");
-	outboxes_load(federation->outboxes);
+	outboxes_start(federation->outboxes);
 	while (!atomic_load(&federation->stopping))
 		federation_turn(federation);
 	federation_finish(federation);

@@ -40,7 +40,7 @@ enum flight { FLIGHT_PROVEN, FLIGHT_UNPROVEN, FLIGHT_SLOW, FLIGHT_CLASS_COUNT };
 #define EPHEMERAL_BYTES_MAX   ((size_t)16 * 1024 * 1024)
 
 /* What an outbox is doing that moves its stream: one thing at a time. */
-enum outbox_work { WORK_NONE, WORK_SEND, WORK_SETTLE, WORK_RESET, WORK_EXPIRE };
+enum outbox_work { WORK_NONE, WORK_SEND, WORK_SETTLE, WORK_RESET, WORK_EXPIRE, WORK_REMOVE };
 
 /* The transaction in flight. */
 struct batch {
@@ -114,6 +114,7 @@ struct outboxes *outboxes_create(const struct federation_config *config, struct 
 				 struct inbox *inbox);
 /* Everything has come back: outboxes_are_quiet(). */
 void outboxes_destroy(struct outboxes **outboxes);
+void outboxes_start(struct outboxes *all);
 /* Reads the destinations with something waiting, at start and when some were missed. */
 void outboxes_load(struct outboxes *all);
 /* Takes the item. */

@@ -104,18 +104,42 @@ static bool outbox_is_idle(const struct outbox *outbox)
 	       !outbox->putting && !outbox->expire_due && !outbox->ephemeral.in_flight;
 }
 
+/* What has come for it meanwhile finds it as after a start. */
+static void outbox_removed(struct stored_op *op)
+{
+	struct outbox *outbox = op->outbox;
+
+	outbox->work = WORK_NONE;
+	outbox->known = false;
+	stored_op_free(op);
+	if (outbox_is_idle(outbox) && !outbox->all->loading)
+		outbox_free(outbox);
+	else
+		outbox_consider(outbox);
+}
+
+static void outbox_remove(struct outbox *outbox)
+{
+	struct stored_op *op =
+		outbox_op(outbox, STORE_DESTINATION_REMOVE, NULL, outbox_removed);
+
+	outbox->work = WORK_REMOVE;
+	op->remove.domain = outbox->row.domain;
+	stored_op_post(op);
+}
+
 /* One that has no row, for ephemeral items, is not kept. One that has been idle for long is
- * not either: what comes for it later finds it as after a start, opens a new stream behind
- * what is settled, and reads. */
+ * not either, nor is its row. */
 static void outbox_forget(struct outbox *outbox)
 {
 	int64_t now = clock_monotonic_ms();
 
 	if (!outbox_is_idle(outbox))
 		outbox->busy_ms = now;
-	else if ((outbox->row.last == 0 && !outbox->known) ||
-		 (now - outbox->busy_ms >= IDLE_MS && !outbox->all->loading))
+	else if (outbox->row.last == 0 && !outbox->known)
 		outbox_free(outbox);
+	else if (now - outbox->busy_ms >= IDLE_MS && !outbox->all->loading)
+		outbox_remove(outbox);
 }
 
 static void outbox_check_policy(struct outbox *outbox)
@@ -187,6 +211,27 @@ void outboxes_load(struct outboxes *all)
 	op = stored_op_create(&all->ops, STORE_DESTINATIONS_LOAD, NULL);
 	op->outboxes = all;
 	op->done = load_done;
+	stored_op_post(op);
+}
+
+static void all_removed(struct stored_op *op)
+{
+	struct outboxes *all = op->outboxes;
+
+	stored_op_free(op);
+	all->loading = false;
+	outboxes_load(all);
+}
+
+/* First go the rows that nothing waits for: there is no outbox in memory yet that takes them
+ * for granted. */
+void outboxes_start(struct outboxes *all)
+{
+	struct stored_op *op = stored_op_create(&all->ops, STORE_DESTINATION_REMOVE, NULL);
+
+	all->loading = true;
+	op->outboxes = all;
+	op->done = all_removed;
 	stored_op_post(op);
 }
 

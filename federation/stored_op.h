@@ -18,6 +18,7 @@ struct stored_op {
 		struct store_op op;
 		struct op_destinations_load load;
 		struct op_destination_put put;
+		struct op_destination_remove remove;
 		struct op_outbox_read read;
 		struct op_outbox_settle settle;
 		struct op_outbox_reset reset;

@@ -3,7 +3,8 @@
  * Store operations of federation: transactions from other nodes, the outboxes, and what
  * is known of peers.
  *
- * Positions: each destination numbers its outbox items 1, 2, 3… for ever. A stream begins
+ * Positions: each destination numbers its outbox items without gaps, upwards for ever. A
+ * stream begins
  * behind a position, its `base`: the number on the wire (seq) is position - base.
  */
 #ifndef RESTANTE_OPS_FEDERATION_H
@@ -60,6 +61,16 @@ struct op_destinations_load {
 struct op_destination_put {
 	struct store_op op;
 	struct destination destination;
+};
+
+/* Forgets a destination that is UP and has nothing waiting; else nothing happens. Its row is
+ * made anew when something comes for it, and begins behind all positions that were ever given
+ * out for one that was removed. */
+struct op_destination_remove {
+	struct store_op op;
+	const char *domain; /* NULL: all such */
+	/* out */
+	int64_t removed;
 };
 
 struct outbox_item {

@@ -79,6 +79,7 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_TRANSACTION] = OUT_FROM(transaction, replay),
 	[STORE_DESTINATIONS_LOAD] = OUT_FROM(destinations_load, destinations),
 	[STORE_DESTINATION_PUT] = NO_OUT(destination_put),
+	[STORE_DESTINATION_REMOVE] = OUT_FROM(destination_remove, removed),
 	[STORE_OUTBOX_READ] = OUT_FROM(outbox_read, items),
 	[STORE_OUTBOX_SETTLE] = OUT_FROM(outbox_settle, effects),
 	[STORE_OUTBOX_RESET] = OUT_FROM(outbox_reset, destination),

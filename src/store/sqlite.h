@@ -239,6 +239,7 @@ OP(restore_mark);
 OP(transaction);
 OP(destinations_load);
 OP(destination_put);
+OP(destination_remove);
 OP(outbox_read);
 OP(outbox_settle);
 OP(outbox_reset);

@@ -44,6 +44,17 @@ void sqlite_outbox_forget(struct sqlite *sqlite)
 	}
 }
 
+static void entry_forget(struct sqlite *sqlite, const char *domain)
+{
+	struct destination_entry *entry;
+
+	HASH_FIND_STR(sqlite->destinations, domain, entry);
+	if (entry == NULL)
+		return;
+	HASH_DEL(sqlite->destinations, entry);
+	free(entry);
+}
+
 static enum err entry_load(struct sqlite *sqlite, struct destination_entry *entry)
 {
 	struct query query = query_begin(
@@ -96,16 +107,21 @@ static enum err entry_get(struct sqlite *sqlite, const char *domain,
 	return ERR_OK;
 }
 
-/* The first time that anything is written about a domain. */
+/* The first time that anything is written about a domain, or the first time since it was
+ * removed: positions must not repeat, for messages that were sent are known by them. */
 static enum err entry_insert(struct sqlite *sqlite, struct destination_entry *entry)
 {
 	struct query query = query_begin(
-		sqlite,
-		"INSERT INTO destination (domain) VALUES (?1) RETURNING destination_key");
+		sqlite, "INSERT INTO destination (domain, base, acked, offered) SELECT ?1, "
+			"last, last, last"
+			" FROM (SELECT coalesce(max(value), 0) AS last FROM meta"
+			" WHERE name = 'outbox_position') RETURNING destination_key, acked");
 
 	query_text(&query, 1, entry->domain);
-	while (query_row(&query))
+	while (query_row(&query)) {
 		entry->key = column_int(&query, 0);
+		entry->last = column_int(&query, 1);
+	}
 	return query_end(&query);
 }
 
@@ -435,6 +451,55 @@ enum err sqlite_destination_put(struct sqlite *sqlite, struct store_op *op)
 	query_int(&query, 5, put->failing_since_ms);
 	query_int(&query, 6, put->next_try_ms);
 	return query_run(&query);
+}
+
+static enum err idle_delete(struct sqlite *sqlite, struct op_destination_remove *remove,
+			    int64_t *position_out)
+{
+#define IDLE                                                                                   \
+	"state = 0 AND NOT EXISTS (SELECT 1 FROM outbox o"                                     \
+	" WHERE o.destination_key = destination.destination_key) RETURNING acked"
+	struct query query = query_begin(
+		sqlite, remove->domain != NULL
+				? "DELETE FROM destination WHERE domain = ?1 AND " IDLE
+				: "DELETE FROM destination WHERE " IDLE);
+
+	if (remove->domain != NULL)
+		query_text(&query, 1, remove->domain);
+	while (query_row(&query)) {
+		int64_t acked = column_int(&query, 0);
+
+		remove->removed++;
+		if (acked > *position_out)
+			*position_out = acked;
+	}
+	return query_end(&query);
+#undef IDLE
+}
+
+static enum err position_keep(struct sqlite *sqlite, int64_t position)
+{
+	struct query query = query_begin(
+		sqlite, "INSERT INTO meta (name, value) VALUES ('outbox_position', ?1)"
+			" ON CONFLICT (name) DO UPDATE SET value = max(value, ?1)");
+
+	query_int(&query, 1, position);
+	return query_run(&query);
+}
+
+enum err sqlite_destination_remove(struct sqlite *sqlite, struct store_op *op)
+{
+	struct op_destination_remove *remove = (struct op_destination_remove *)op;
+	int64_t position = 0;
+	enum err err = idle_delete(sqlite, remove, &position);
+
+	if (err != ERR_OK || remove->removed == 0)
+		return err;
+	if (remove->domain != NULL)
+		entry_forget(sqlite, remove->domain);
+	else
+		sqlite_outbox_forget(sqlite);
+	return position_keep(sqlite, position);
 }
 
 enum err sqlite_outbox_reset(struct sqlite *sqlite, struct store_op *op)

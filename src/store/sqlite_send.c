@@ -274,7 +274,8 @@ static void info_read(const struct query *query, struct op_message_get *get)
 	memcpy(info->taken_by, taken_by.data, info->n_taken_by);
 	if (!column_is_null(query, 4))
 		info->code = result_code_name((enum result_code)column_int(query, 4));
-	/* Settled without a word against it. */
+	/* Settled without a word against it. A destination that has been removed had nothing
+	 * waiting. */
 	if (info->status == MESSAGE_QUEUED && column_int(query, 5) >= column_int(query, 6))
 		info->status = MESSAGE_DELIVERED;
 }
@@ -290,10 +291,11 @@ enum err sqlite_message_get(struct sqlite *sqlite, struct store_op *op)
 	if (err != ERR_OK)
 		return err;
 	query = query_begin(
-		sqlite, "SELECT s.recipient, s.status, s.sent_ms, s.taken_by, s.code, d.acked,"
-			" s.position FROM sent s LEFT JOIN destination d"
-			" ON d.domain = substr(s.recipient, instr(s.recipient, '@') + 1)"
-			" WHERE s.message_id = ?1 AND s.generation = ?2");
+		sqlite,
+		"SELECT s.recipient, s.status, s.sent_ms, s.taken_by, s.code,"
+		" coalesce(d.acked, s.position), s.position FROM sent s LEFT JOIN destination d"
+		" ON d.domain = substr(s.recipient, instr(s.recipient, '@') + 1)"
+		" WHERE s.message_id = ?1 AND s.generation = ?2");
 	query_blob(&query, 1, bytes_of(get->id, MESSAGE_ID_SIZE));
 	query_int(&query, 2, caller.generation);
 	if (query_row(&query)) {

@@ -326,6 +326,76 @@ static void only_destinations_with_something_to_do_are_loaded(void **state)
 	assert_int_equal(metric_get(METRIC_outbox_items), 1);
 }
 
+static int64_t destination_remove(struct contract *contract, const char *domain)
+{
+	struct op_destination_remove op = {.domain = domain};
+
+	RUN_OK(contract, DESTINATION_REMOVE, &op);
+	return op.removed;
+}
+
+static void a_destination_that_is_removed_begins_behind_its_last_position(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct message_request *old = queue(*state, &ann, 3);
+	struct message_request *new;
+	struct op_send send;
+
+	outbox_settle(*state, B, 3, NULL, 0);
+	assert_int_equal(destination_remove(*state, B), 1);
+	assert_int_equal(mail_status(*state, &ann, old).status, MESSAGE_DELIVERED);
+	contract_reopen(*state);
+	new = mail_to_remote(*state, REMOTE);
+	send = mail_send(*state, &ann, new);
+	assert_int_equal(send.effects.outbound->position, 4);
+	assert_int_equal(destination_load(*state, B).base, 3);
+	assert_int_equal(destination_load(*state, B).acked, 3);
+	assert_int_equal(outbox_read(*state, B, 3).count, 1);
+	assert_int_equal(mail_status(*state, &ann, old).status, MESSAGE_DELIVERED);
+	assert_int_equal(mail_status(*state, &ann, new).status, MESSAGE_QUEUED);
+	outbox_settle(*state, B, 4, NULL, 0);
+	assert_int_equal(mail_status(*state, &ann, new).status, MESSAGE_DELIVERED);
+	/* Also behind that of any other. */
+	assert_int_equal(destination_remove(*state, B), 1);
+	send = mail_send(*state, &ann, mail_to_remote(*state, "carl@c.example"));
+	assert_int_equal(send.effects.outbound->position, 5);
+}
+
+static void a_destination_with_something_to_say_stays(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct op_destination_put put = {.destination = {.domain = "c.example"}};
+
+	assert_int_equal(destination_remove(*state, B), 0);
+	queue(*state, &ann, 2);
+	outbox_settle(*state, B, 1, NULL, 0);
+	for (int s = DESTINATION_BACKOFF; s <= DESTINATION_KEY_CONFLICT; s++) {
+		put.destination.state = (enum destination_state)s;
+		RUN_OK(*state, DESTINATION_PUT, &put);
+		assert_int_equal(destination_remove(*state, "c.example"), 0);
+		assert_int_equal(destination_remove(*state, NULL), 0);
+	}
+	assert_int_equal(destination_remove(*state, B), 0);
+	assert_int_equal(destination_load(*state, B).acked, 1);
+	assert_int_equal(outbox_read(*state, B, 1).count, 1);
+}
+
+static void all_destinations_without_anything_waiting_are_removed_at_once(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct op_send send;
+
+	queue(*state, &ann, 3);
+	mail_send_ok(*state, &ann, mail_to_remote(*state, "carl@c.example"));
+	mail_send_ok(*state, &ann, mail_to_remote(*state, "dora@d.example"));
+	outbox_settle(*state, B, 3, NULL, 0);
+	outbox_settle(*state, "c.example", 1, NULL, 0);
+	assert_int_equal(destination_remove(*state, NULL), 2);
+	assert_int_equal(outbox_read(*state, "d.example", 0).count, 1);
+	send = mail_send(*state, &ann, mail_to_remote(*state, "carl@c.example"));
+	assert_int_equal(send.effects.outbound->position, 4);
+}
+
 /* --- peers ---------------------------------------------------------------------------- */
 
 static void a_peer_is_kept_as_it_was_put(void **state)
@@ -365,6 +435,9 @@ int main(void)
 		T(a_destination_keeps_its_state),
 		T(what_is_offered_does_not_go_back),
 		T(only_destinations_with_something_to_do_are_loaded),
+		T(a_destination_that_is_removed_begins_behind_its_last_position),
+		T(a_destination_with_something_to_say_stays),
+		T(all_destinations_without_anything_waiting_are_removed_at_once),
 		T(a_peer_is_kept_as_it_was_put),
 	};
 

@@ -55,7 +55,7 @@ struct fake {
 	bool deliver;
 	size_t told;
 	bool full, denied, expire_reset;
-	size_t reads, resets, puts, loads, expires;
+	size_t reads, resets, puts, loads, expires, removed;
 };
 
 static struct fake *fake;
@@ -116,8 +116,12 @@ static inline void fake_load(struct op_destinations_load *op)
 {
 	fake->loads++;
 	op->destinations = arena_array(op->op.arena, struct destination, DOMAINS_MAX);
-	for (size_t i = 0; i < fake->n_outboxes; i++)
-		op->destinations[op->count++] = fake->outboxes[i]->row;
+	for (size_t i = 0; i < fake->n_outboxes; i++) {
+		const struct destination *row = &fake->outboxes[i]->row;
+
+		if (row->state != DESTINATION_UP || row->acked < row->last)
+			op->destinations[op->count++] = *row;
+	}
 }
 
 /* Nothing expires but, if the test wants it, what was offered. */
@@ -147,6 +151,22 @@ static inline void fake_put(const struct op_destination_put *op)
 		row->offered = op->destination.offered;
 }
 
+static inline void fake_remove(struct op_destination_remove *op)
+{
+	for (size_t i = 0; i < fake->n_outboxes; i++) {
+		struct destination *row = &fake->outboxes[i]->row;
+
+		if ((op->domain != NULL && strcmp(op->domain, row->domain) != 0) ||
+		    row->state != DESTINATION_UP || row->acked < row->last)
+			continue;
+		op->removed++;
+		/* As if another one that was removed had come as far. */
+		row->acked = row->base = row->offered = row->last += 1000 * (row->last > 0);
+		row->stream[0] = '\0';
+	}
+	fake->removed += (size_t)op->removed;
+}
+
 bool store_post(struct store *store, struct store_op *op)
 {
 	assert_ptr_equal(store, fake);
@@ -167,6 +187,9 @@ bool store_post(struct store *store, struct store_op *op)
 		break;
 	case STORE_DESTINATION_PUT:
 		fake_put((struct op_destination_put *)op);
+		break;
+	case STORE_DESTINATION_REMOVE:
+		fake_remove((struct op_destination_remove *)op);
 		break;
 	case STORE_OUTBOX_EXPIRE:
 		fake_expire((struct op_outbox_expire *)op);
@@ -271,7 +294,7 @@ static inline void told(struct message *message, void *receiver)
 static inline void fake_start(void)
 {
 	fake->all = outboxes_create(&fake->federation, NULL, fake->inbox);
-	outboxes_load(fake->all);
+	outboxes_start(fake->all);
 	pump();
 }
 

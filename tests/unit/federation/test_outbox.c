@@ -473,25 +473,75 @@ static void ephemeral_items_go_at_once_or_never(void **state)
 	assert_null(fake->all->by_domain);
 }
 
-static void an_idle_outbox_is_dropped_and_goes_on_behind_what_was_settled(void **state)
+static void be_idle(void)
+{
+	b_outbox()->busy_ms -= 10 * MINUTES_MS;
+	outboxes_tick(fake->all);
+}
+
+static void an_idle_outbox_is_dropped_and_so_is_its_row(void **state)
 {
 	(void)state;
 	put(B, "[1]", true);
 	pump();
-	b_outbox()->busy_ms -= 10 * MINUTES_MS;
-	outboxes_tick(fake->all);
+	be_idle();
 	answer(ERR_OK, 200, ok1);
 	outboxes_tick(fake->all);
-	assert_non_null(b_outbox()); /* it was busy until now */
-	b_outbox()->busy_ms -= 10 * MINUTES_MS;
-	outboxes_tick(fake->all);
+	assert_int_equal(fake->removed, 0); /* it was busy until now */
+	be_idle();
+	pump();
+	assert_int_equal(fake->removed, 1);
 	assert_null(fake->all->by_domain);
 	put(B, "[2]", true);
 	pump();
 	assert_int_equal(fake->resets, 2);
 	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[2]]}");
 	answer(ERR_OK, 200, ok1);
+	assert_int_equal(fake_outbox(B)->row.acked, fake_outbox(B)->row.last);
+}
+
+static void what_comes_behind_the_removal_of_the_row_is_sent(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_OK, 200, ok1);
+	be_idle();
+	assert_int_equal(fake->removed, 1);
+	put(B, "[2]", true);
+	pump();
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[2]]}");
+	answer(ERR_OK, 200, ok1);
+	assert_int_equal(fake_outbox(B)->row.acked, fake_outbox(B)->row.last);
+}
+
+static void what_comes_before_the_removal_of_the_row_keeps_it(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_OK, 200, ok1);
+	put(B, "[2]", false);
+	be_idle();
+	assert_int_equal(fake->removed, 0);
+	outboxes_submit(fake->all, window_item_create(B, 2, bytes_of_text("[2]")));
+	pump();
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[2]]}");
+	answer(ERR_OK, 200, ok1);
 	assert_int_equal(fake_outbox(B)->row.acked, 2);
+}
+
+static void rows_without_anything_waiting_go_at_the_start(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_OK, 200, ok1);
+	outboxes_destroy(&fake->all);
+	put("c.test", "[1]", false);
+	fake_start();
+	assert_int_equal(fake->removed, 1);
+	assert_string_equal(fake->calls[0].request.domain, "c.test");
 }
 
 static void a_destination_that_fails_is_not_dropped(void **state)
@@ -554,7 +604,10 @@ int main(void)
 		OUTBOX_TEST(effects_are_told_also_when_the_inbox_was_full),
 		OUTBOX_TEST(items_whose_time_is_over_are_given_up),
 		OUTBOX_TEST(ephemeral_items_go_at_once_or_never),
-		OUTBOX_TEST(an_idle_outbox_is_dropped_and_goes_on_behind_what_was_settled),
+		OUTBOX_TEST(an_idle_outbox_is_dropped_and_so_is_its_row),
+		OUTBOX_TEST(what_comes_behind_the_removal_of_the_row_is_sent),
+		OUTBOX_TEST(what_comes_before_the_removal_of_the_row_keeps_it),
+		OUTBOX_TEST(rows_without_anything_waiting_go_at_the_start),
 		OUTBOX_TEST(a_destination_that_fails_is_not_dropped),
 		OUTBOX_TEST(dead_destinations_leave_room),
 	};
