@@ -144,6 +144,18 @@ static void try_later(struct outbox *outbox, const struct call_answer *answer)
 	outbox_move(outbox, ON_FAILED, answer->retry_after_ms);
 }
 
+/* Nothing is learnt of the destination. When the node stops, the store is told how far the
+ * transaction went, so that the next run repeats it as it was. */
+static void wait_a_little(struct outbox *outbox)
+{
+	outbox->not_before_ms = clock_monotonic_ms() + PAUSE_MS;
+	if (outbox->batch.count == 0)
+		return;
+	outbox->repeat_last = outbox->batch.last;
+	if (outbox->all->stopping)
+		outbox_put(outbox);
+}
+
 static void act(struct outbox *outbox, enum verdict verdict, const struct call_answer *answer,
 		const struct item_result *results, size_t count)
 {
@@ -175,7 +187,7 @@ static void act(struct outbox *outbox, enum verdict verdict, const struct call_a
 		outbox_move(outbox, ON_DENIED, 0);
 		break;
 	case VERDICT_PAUSE:
-		outbox->not_before_ms = clock_monotonic_ms() + PAUSE_MS;
+		wait_a_little(outbox);
 		break;
 	default:
 		try_later(outbox, answer);

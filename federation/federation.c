@@ -18,8 +18,8 @@
 #define SUBMITTED_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define TICK_MS		    1000
 #define RETRY_MS	    20	 /* of what an inbox or a lane had no room for */
-#define FINISH_MS	    5000 /* for transactions in flight when the node stops */
-#define QUIET_MS	    3000 /* for messages that are out */
+#define FINISH_MS	    2000 /* for transactions in flight when the node stops */
+#define QUIET_MS	    1500 /* for messages that are out */
 
 struct federation {
 	struct federation_config config;

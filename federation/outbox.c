@@ -19,7 +19,7 @@ static void put_done(struct stored_op *op);
 
 /* --- state ----------------------------------------------------------------------------- */
 
-static void outbox_put(struct outbox *outbox)
+void outbox_put(struct outbox *outbox)
 {
 	struct stored_op *op;
 

@@ -142,6 +142,8 @@ struct stored_op *outbox_op(struct outbox *outbox, enum store_kind kind, struct 
 
 /* The one function that moves a destination. */
 void outbox_move(struct outbox *outbox, enum destination_event event, int64_t retry_after_ms);
+/* Stores its state, and how far it may have been sent. */
+void outbox_put(struct outbox *outbox);
 /* Does what is next: expire, open a stream, read, send. */
 void outbox_step(struct outbox *outbox);
 /* True: expiring has begun. */

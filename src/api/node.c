@@ -24,7 +24,7 @@
 #define NONCES_PER_ORIGIN (100 + 20 * 2 * S2S_NONCE_KEPT_S)
 #define EXPIRE_EVERY_MS	  MINUTES_MS
 #define EXPIRE_ROWS	  2000
-#define DRAIN_SECONDS	  5
+#define DRAIN_SECONDS	  2
 #define SOCKET_FRAME_MAX  ((size_t)4 << 20)
 /* The frame with the token. */
 #define SOCKET_FIRST_MAX  ((size_t)8 << 10)

@@ -290,6 +290,25 @@ static void a_restart_repeats_what_may_have_been_taken(void **state)
 	assert_int_equal(b_outbox()->row.offered, 5);
 }
 
+static void what_is_abandoned_at_the_end_is_repeated_after_the_start(void **state)
+{
+	char *first;
+
+	(void)state;
+	put(B, "[1]", true);
+	put(B, "[2]", true);
+	pump();
+	first = strdup(sent());
+	put(B, "[3]", true);
+	outboxes_stop(fake->all);
+	answer(ERR_BUSY, 0, "");
+	assert_true(outboxes_are_idle(fake->all));
+	outboxes_destroy(&fake->all);
+	fake_start();
+	assert_string_equal(sent(), first);
+	free(first);
+}
+
 static void keys_in_conflict_hold_what_waits(void **state)
 {
 	(void)state;
@@ -594,6 +613,7 @@ int main(void)
 		OUTBOX_TEST(what_was_missed_is_read),
 		OUTBOX_TEST(a_long_backlog_passes_through_the_window),
 		OUTBOX_TEST(a_restart_repeats_what_may_have_been_taken),
+		OUTBOX_TEST(what_is_abandoned_at_the_end_is_repeated_after_the_start),
 		OUTBOX_TEST(keys_in_conflict_hold_what_waits),
 		OUTBOX_TEST(policy_blocks_and_unblocks),
 		OUTBOX_TEST(the_operator_blocks_and_allows),
