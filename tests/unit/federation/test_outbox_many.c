@@ -162,6 +162,47 @@ static void nor_do_they_after_a_start(void **state)
 	check_nothing_is_held();
 }
 
+static void set_state(const char *kind, int count, enum destination_state state,
+		      int64_t next_try_ms)
+{
+	char domain[32];
+
+	put_many(kind, count, "<>", false);
+	for (int i = 0; i < count; i++) {
+		snprintf(domain, sizeof domain, "%s%d.test", kind, i);
+		fake_outbox(domain)->row.state = state;
+		fake_outbox(domain)->row.next_try_ms = next_try_ms;
+	}
+}
+
+static void a_start_resumes_everything_at_its_time(void **state)
+{
+	int64_t now = clock_now_ms();
+
+	(void)state;
+	outboxes_destroy(&fake->all);
+	fake->config.federation_backoff_first = 10 * SECONDS_MS;
+	set_state("up", 50, DESTINATION_UP, 0);
+	set_state("due", 100, DESTINATION_BACKOFF, now - HOURS_MS);
+	set_state("later", 50, DESTINATION_BACKOFF, now + 20 * MINUTES_MS);
+	set_state("parked", 50, DESTINATION_PARKED, now + 3 * HOURS_MS);
+	fake_start();
+	time_passes(SECONDS_MS, IN_ANSWER);
+	assert_int_equal(count_delivered("up", 50), 50);
+	/* What is due does not all come at once. */
+	assert_in_range(count_delivered("due", 100), 0, 50);
+	time_passes(11 * SECONDS_MS, IN_ANSWER);
+	assert_int_equal(count_delivered("due", 100), 100);
+	assert_int_equal(fake->n_calls_ever, 150);
+	time_passes(20 * MINUTES_MS, IN_ANSWER);
+	assert_int_equal(count_delivered("later", 50), 50);
+	assert_int_equal(fake->n_calls_ever, 200);
+	time_passes(3 * HOURS_MS, IN_ANSWER);
+	assert_int_equal(count_delivered("parked", 50), 50);
+	assert_int_equal(fake->n_calls_ever, 250);
+	check_nothing_is_held();
+}
+
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, clock_setup, fake_teardown)
 
 int main(void)
@@ -170,6 +211,7 @@ int main(void)
 		OUTBOX_TEST(those_that_cannot_be_found_do_not_delay_the_others),
 		OUTBOX_TEST(those_that_do_not_answer_do_not_delay_the_others),
 		OUTBOX_TEST(nor_do_they_after_a_start),
+		OUTBOX_TEST(a_start_resumes_everything_at_its_time),
 	};
 
 	return cmocka_run_group_tests_name("outbox_many", tests, NULL, NULL);

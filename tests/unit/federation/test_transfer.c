@@ -321,6 +321,83 @@ static void silence_ends_in_time(void **state)
 	assert_in_range(clock_monotonic_ms() - begun_ms, 250, 2000);
 }
 
+/* Each is given up by the first of the deadlines that it misses. */
+struct slow {
+	enum err err;
+	int64_t ended_ms;
+};
+
+static void slow_ended(void *context, const struct transfer_answer *answer)
+{
+	struct slow *slow = context;
+
+	slow->err = answer->err;
+	slow->ended_ms = clock_monotonic_ms();
+}
+
+/* A port where nobody accepts: the queue of connections is full. */
+static int deaf_port(int fds_out[3])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	fds_out[0] = fake_socket(SOCK_STREAM, &address);
+	assert_return_code(listen(fds_out[0], 0), errno);
+	for (int i = 1; i < 3; i++) {
+		fds_out[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		(void)connect(fds_out[i], (struct sockaddr *)&address, sizeof address);
+	}
+	usleep(100 * 1000);
+	return ntohs(address.sin_port);
+}
+
+static void start_slow(struct fixture *f, int port, const char *path, size_t body_len,
+		       struct slow *slow)
+{
+	struct transfer_request request = request_to(f, path);
+
+	f->targets.count = 0;
+	add_target(f, "127.0.0.1", port);
+	request.timeout_ms = 28000;
+	if (strcmp(path, "/trickle/3000") == 0)
+		request.timeout_ms = 4000;
+	request.content_type = "application/json";
+	request.body = bytes_of(arena_array(f->arena, char, body_len), body_len);
+	transfer_start(f->loop, &request, slow_ended, slow);
+}
+
+static void slow_peers_are_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct slow not_accepted = {0}, not_read = {0}, silent = {0}, bytes = {0}, whole = {0};
+	const struct slow *all[] = {&not_accepted, &not_read, &silent, &bytes, &whole};
+	int64_t begun_ms = clock_monotonic_ms();
+	int fds[3];
+
+	if (!f->group->there)
+		fail_msg("the web server of this test needs python3 and openssl");
+	start_slow(f, deaf_port(fds), "/ok", 10, &not_accepted);
+	start_slow(f, f->group->web.port, "/deaf", (size_t)64 << 20, &not_read);
+	start_slow(f, f->group->web.port, "/deaf", 10, &silent);
+	start_slow(f, f->group->web.port, "/trickle/1", 10, &bytes);
+	start_slow(f, f->group->web.port, "/trickle/3000", 10, &whole);
+	for (size_t i = 0; i < 5; i++)
+		while (all[i]->ended_ms == 0 && clock_monotonic_ms() < begun_ms + 40000)
+			loop_turn(f->loop, 500);
+	for (size_t i = 0; i < 3; i++)
+		close(fds[i]);
+	assert_int_equal(not_accepted.err, ERR_PEER_UNREACHABLE);
+	assert_in_range(not_accepted.ended_ms - begun_ms, 1500, 4000); /* connecting: 2 s */
+	assert_int_equal(not_read.err, ERR_PEER_TIMEOUT);
+	assert_int_equal(silent.err, ERR_PEER_TIMEOUT);
+	assert_int_equal(bytes.err, ERR_PEER_TIMEOUT);
+	assert_in_range(not_read.ended_ms - begun_ms, 14000, 27000); /* 1 KB/s in 15 s */
+	assert_in_range(silent.ended_ms - begun_ms, 14000, 27000);
+	assert_in_range(bytes.ended_ms - begun_ms, 14000, 27000);
+	assert_int_equal(whole.err, ERR_PEER_TIMEOUT);
+	assert_in_range(whole.ended_ms - begun_ms, 3500, 6000); /* in all: 4 s */
+}
+
 static void a_connection_that_is_dropped_is_a_failure(void **state)
 {
 	struct fixture *f = *state;
@@ -439,6 +516,7 @@ int main(void)
 		TEST(private_addresses_need_permission),
 		TEST(only_https_is_spoken),
 		TEST(silence_ends_in_time),
+		TEST(slow_peers_are_given_up),
 		TEST(a_connection_that_is_dropped_is_a_failure),
 		TEST(connections_are_used_again_for_the_same_target),
 		TEST(a_cancelled_transfer_is_silent),

@@ -75,6 +75,14 @@ def answer(head, body, number, name):
     return b""
 
 
+def trickle(sock, size):
+    """So many bytes a second, for a minute."""
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
+    for _ in range(60):
+        sock.sendall(size * b"x")
+        time.sleep(1)
+
+
 def serve_one(raw, context):
     global connections
     names = []
@@ -90,6 +98,12 @@ def serve_one(raw, context):
                         return
                     data += more
                 head, data = data.split(b"\r\n\r\n", 1)
+                if b" /deaf " in head:
+                    time.sleep(60)
+                    return
+                if b" /trickle/" in head:
+                    trickle(sock, int(head.split(b" ")[1].rsplit(b"/")[-1]))
+                    return
                 length = 0
                 for line in head.lower().split(b"\r\n"):
                     if line.startswith(b"content-length:"):
