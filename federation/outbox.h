@@ -27,9 +27,9 @@
  * One that takes long gives its place to the next, and is slow from then on. */
 enum flight { FLIGHT_PROVEN, FLIGHT_UNPROVEN, FLIGHT_SLOW, FLIGHT_CLASS_COUNT };
 
-#define FLIGHTS_MAX	      192 /* without the slow ones */
+#define FLIGHTS_MAX	      384 /* without the slow ones */
 #define FLIGHTS_PROVEN_MAX    160
-#define FLIGHTS_UNPROVEN_MAX  128
+#define FLIGHTS_UNPROVEN_MAX  256
 #define FLIGHTS_SLOW_MAX      512
 #define SLOW_AFTER_MS	      (2 * SECONDS_MS)
 #define SLOW_BYTES_MAX	      ((size_t)128 * 1024 * 1024)

@@ -125,7 +125,7 @@ static void hang(enum where where)
 {
 	put_many("h", HANGING, "<>", true);
 	put_many("g", GOOD, "<>", true);
-	time_passes(10 * SECONDS_MS, where);
+	time_passes(5 * SECONDS_MS, where);
 	assert_int_equal(count_delivered("g", GOOD), GOOD);
 	assert_int_equal(count_delivered("h", HANGING), 0);
 	/* Those that are proven by now wait for nothing at all. */
@@ -156,7 +156,7 @@ static void nor_do_they_after_a_start(void **state)
 	put_many("h", HANGING, "<>", false);
 	put_many("g", GOOD, "<>", false);
 	fake_start();
-	time_passes(10 * SECONDS_MS, IN_DISCOVERY);
+	time_passes(5 * SECONDS_MS, IN_DISCOVERY);
 	assert_int_equal(count_delivered("g", GOOD), GOOD);
 	time_passes(2 * HANGS_MS, IN_DISCOVERY);
 	check_nothing_is_held();
