@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * The loop of the federation thread. One poll waits for everything: curl's transfers and
- * its wake-up, and the sockets of c-ares as extra ones. What curl and c-ares report is put
- * off to the end of the turn, so that whoever is told may start and cancel things freely.
+ * The loop of the federation thread. One epoll waits for everything: the sockets of curl and of
+ * c-ares, and being woken; a turn costs what happened in it, however many transfers there are.
+ * What curl and c-ares report is put off to the end of the turn, so that whoever is told may
+ * start and cancel things freely.
  */
 #include "loop.h"
 
+#include "restante/clock.h"
 #include "restante/log.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #define DNS_TIMEOUT_MS	1500 /* of the first try; doubles */
 #define DNS_TRIES	2
 #define DNS_PACKET	1232 /* avoids fragments */
 #define DNS_SERVERS_MAX 8
+#define EVENTS_MAX	256  /* of one turn */
 #define CONNECTIONS	1024 /* in all; beyond it idle ones are closed */
 
 struct loop {
@@ -26,43 +33,73 @@ struct loop {
 	ares_channel ares;
 	bool dns_trusted;
 	bool closing;
-	struct curl_waitfd *sockets; /* of c-ares */
-	unsigned n_sockets, sockets_cap;
+	int epoll, wake;
+	int64_t curl_due_ms; /* monotonic: when curl wants to be called for its timers */
 	struct loop_task *tasks, **last_task;
 };
 
-/* c-ares */
+/* Sockets: which of them to wait for, as their owners say */
 
-static void socket_forget(struct loop *loop, ares_socket_t fd)
+enum owner { OWNER_CURL, OWNER_ARES, OWNER_WAKE };
+
+static uint64_t event_data(enum owner owner, int fd)
 {
-	for (unsigned i = 0; i < loop->n_sockets; i++) {
-		if (loop->sockets[i].fd != fd)
-			continue;
-		loop->sockets[i] = loop->sockets[--loop->n_sockets];
-		return;
-	}
+	return (uint64_t)owner << 32 | (uint32_t)fd;
 }
 
-static void socket_changed(void *data, ares_socket_t fd, int readable, int writable)
+/* One that has been closed is gone by itself. */
+static void socket_watch(struct loop *loop, enum owner owner, int fd, bool in, bool out)
 {
-	struct loop *loop = data;
-	struct curl_waitfd *sockets;
+	struct epoll_event event = {.events = (in ? EPOLLIN : 0) | (out ? EPOLLOUT : 0),
+				    .data.u64 = event_data(owner, fd)};
 
-	socket_forget(loop, fd);
-	if (!readable && !writable)
-		return;
-	if (loop->n_sockets == loop->sockets_cap) {
-		loop->sockets_cap = loop->sockets_cap == 0 ? 8 : 2 * loop->sockets_cap;
-		sockets = realloc(loop->sockets, loop->sockets_cap * sizeof *sockets);
-		if (sockets == NULL)
-			fatal("out of memory");
-		loop->sockets = sockets;
-	}
-	loop->sockets[loop->n_sockets++] = (struct curl_waitfd){
-		.fd = fd,
-		.events = (short)((readable ? CURL_WAIT_POLLIN : 0) |
-				  (writable ? CURL_WAIT_POLLOUT : 0)),
-	};
+	if (!in && !out)
+		(void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, fd, NULL);
+	else if (epoll_ctl(loop->epoll, EPOLL_CTL_MOD, fd, &event) != 0 &&
+		 epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+		fatal("cannot wait for a socket: %s", strerror(errno));
+}
+
+/* curl */
+
+static int curl_socket_changed(CURL *easy, curl_socket_t fd, int what, void *context,
+			       void *socket_context)
+{
+	(void)easy;
+	(void)socket_context;
+	socket_watch(context, OWNER_CURL, fd, what == CURL_POLL_IN || what == CURL_POLL_INOUT,
+		     what == CURL_POLL_OUT || what == CURL_POLL_INOUT);
+	return 0;
+}
+
+static int curl_timer_changed(CURLM *multi, long timeout_ms, void *context)
+{
+	struct loop *loop = context;
+
+	(void)multi;
+	loop->curl_due_ms = timeout_ms < 0 ? INT64_MAX : clock_monotonic_ms() + timeout_ms;
+	return 0;
+}
+
+static void curl_start(struct loop *loop)
+{
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	    (loop->multi = curl_multi_init()) == NULL)
+		fatal("cannot start libcurl");
+	loop->curl_due_ms = INT64_MAX;
+	curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
+	curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, curl_socket_changed);
+	curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+	curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, curl_timer_changed);
+	curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
+}
+
+/* c-ares */
+
+static void ares_socket_changed(void *data, ares_socket_t fd, int readable, int writable)
+{
+	socket_watch(data, OWNER_ARES, fd, readable, writable);
 }
 
 /* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; the configuration has been checked. */
@@ -140,7 +177,7 @@ static void ares_start(struct loop *loop)
 				       .timeout = DNS_TIMEOUT_MS,
 				       .tries = DNS_TRIES,
 				       .ednspsz = DNS_PACKET,
-				       .sock_state_cb = socket_changed,
+				       .sock_state_cb = ares_socket_changed,
 				       .sock_state_cb_data = loop};
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
 		   ARES_OPT_SOCK_STATE_CB;
@@ -160,19 +197,25 @@ static void ares_start(struct loop *loop)
 
 /* The loop */
 
+static void wake_start(struct loop *loop)
+{
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->epoll < 0 || loop->wake < 0)
+		fatal("cannot start a loop: %s", strerror(errno));
+	socket_watch(loop, OWNER_WAKE, loop->wake, true, false);
+}
+
 struct loop *loop_create(const struct config *config)
 {
 	struct loop *loop = calloc(1, sizeof *loop);
 
-	if (loop == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		fatal("cannot start libcurl");
+	if (loop == NULL)
+		fatal("out of memory");
 	loop->config = config;
 	loop->last_task = &loop->tasks;
-	loop->multi = curl_multi_init();
-	if (loop->multi == NULL)
-		fatal("cannot start libcurl");
-	curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
-	curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	wake_start(loop);
+	curl_start(loop);
 	ares_start(loop);
 	return loop;
 }
@@ -203,42 +246,85 @@ void loop_destroy(struct loop **loop)
 	curl_multi_cleanup(l->multi);
 	ares_library_cleanup();
 	curl_global_cleanup();
-	free(l->sockets);
+	close(l->wake);
+	close(l->epoll);
 	free(l);
 	*loop = NULL;
 }
 
 static int poll_timeout(struct loop *loop, int timeout_ms)
 {
-	struct timeval max = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-	struct timeval tv;
+	int64_t due_ms = loop->curl_due_ms - clock_monotonic_ms();
+	struct timeval max, tv;
 	struct timeval *least;
 
-	if (loop->tasks != NULL)
+	if (loop->tasks != NULL || due_ms <= 0)
 		return 0;
+	if (due_ms < timeout_ms)
+		timeout_ms = (int)due_ms;
+	max = (struct timeval){.tv_sec = timeout_ms / 1000,
+			       .tv_usec = timeout_ms % 1000 * 1000};
 	least = ares_timeout(loop->ares, &max, &tv);
 	return (int)(least->tv_sec * 1000 + (least->tv_usec + 999) / 1000);
 }
 
-static void ares_turn(struct loop *loop, const struct curl_waitfd *polled, unsigned n)
+static void curl_event(struct loop *loop, int fd, uint32_t events)
 {
-	for (unsigned i = 0; i < n; i++) {
-		bool in = (polled[i].revents & CURL_WAIT_POLLIN) != 0;
-		bool out = (polled[i].revents & CURL_WAIT_POLLOUT) != 0;
+	int what = 0, running; /* 0: curl looks itself */
 
-		if (in || out)
-			ares_process_fd(loop->ares, in ? polled[i].fd : ARES_SOCKET_BAD,
-					out ? polled[i].fd : ARES_SOCKET_BAD);
-	}
-	ares_process_fd(loop->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* timeouts */
+	if ((events & EPOLLIN) != 0)
+		what |= CURL_CSELECT_IN;
+	if ((events & EPOLLOUT) != 0)
+		what |= CURL_CSELECT_OUT;
+	curl_multi_socket_action(loop->multi, fd, what, &running);
 }
 
-static void curl_turn(struct loop *loop)
+static void ares_event(struct loop *loop, int fd, uint32_t events)
+{
+	bool out = (events & EPOLLOUT) != 0;
+	bool in = (events & ~(uint32_t)EPOLLOUT) != 0;
+
+	ares_process_fd(loop->ares, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
+}
+
+/* Events of a socket that has been closed by what came before it do no harm. */
+static void take_events(struct loop *loop, const struct epoll_event *events, int n)
+{
+	uint64_t wakes;
+
+	for (int i = 0; i < n; i++) {
+		int fd = (int)(uint32_t)events[i].data.u64;
+
+		switch ((enum owner)(events[i].data.u64 >> 32)) {
+		case OWNER_CURL:
+			curl_event(loop, fd, events[i].events);
+			break;
+		case OWNER_ARES:
+			ares_event(loop, fd, events[i].events);
+			break;
+		case OWNER_WAKE:
+			(void)!read(loop->wake, &wakes, sizeof wakes);
+			break;
+		}
+	}
+}
+
+static void run_timers(struct loop *loop)
+{
+	int running;
+
+	ares_process_fd(loop->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	if (clock_monotonic_ms() < loop->curl_due_ms)
+		return;
+	loop->curl_due_ms = INT64_MAX;
+	curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+static void take_finished(struct loop *loop)
 {
 	CURLMsg *done;
-	int running, left;
+	int left;
 
-	curl_multi_perform(loop->multi, &running);
 	while ((done = curl_multi_info_read(loop->multi, &left)) != NULL)
 		if (done->msg == CURLMSG_DONE)
 			transfer_finished(done->easy_handle, done->data.result);
@@ -246,24 +332,20 @@ static void curl_turn(struct loop *loop)
 
 void loop_turn(struct loop *loop, int timeout_ms)
 {
-	unsigned n = loop->n_sockets;
-	/* A copy: processing changes the sockets. */
-	struct curl_waitfd *polled = calloc(n + 1, sizeof *polled);
+	struct epoll_event events[EVENTS_MAX];
+	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, poll_timeout(loop, timeout_ms));
 
-	if (polled == NULL)
-		fatal("out of memory");
-	if (n > 0)
-		memcpy(polled, loop->sockets, n * sizeof *polled);
-	curl_multi_poll(loop->multi, polled, n, poll_timeout(loop, timeout_ms), NULL);
-	ares_turn(loop, polled, n);
-	free(polled);
-	curl_turn(loop);
+	take_events(loop, events, n);
+	run_timers(loop);
+	take_finished(loop);
 	run_tasks(loop);
 }
 
 void loop_wake(void *loop)
 {
-	curl_multi_wakeup(((struct loop *)loop)->multi);
+	uint64_t one = 1;
+
+	(void)!write(((struct loop *)loop)->wake, &one, sizeof one);
 }
 
 void loop_defer(struct loop *loop, struct loop_task *task)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The loop of the federation thread: curl's multi handle drives the transfers, and c-ares
- * and the inbox hang on the same poll. Callbacks come from loop_turn() only.
+ * and the inbox hang on the same epoll. Callbacks come from loop_turn() only.
  */
 #ifndef FEDERATION_LOOP_H
 #define FEDERATION_LOOP_H
@@ -18,7 +18,7 @@ struct loop *loop_create(const struct config *config);
 void loop_destroy(struct loop **loop);
 /* Waits for the network or a wake, at most timeout_ms, and runs what is due. */
 void loop_turn(struct loop *loop, int timeout_ms);
-void loop_wake(void *loop); /* any thread: curl_multi_wakeup() */
+void loop_wake(void *loop); /* any thread */
 
 /* Something to do at the end of this turn, or of the next one. Embedded in its owner. */
 struct loop_task {
