@@ -299,6 +299,8 @@ void outbox_step(struct outbox *outbox)
 		return;
 	if (!outbox->known || outbox->row.stream[0] == '\0')
 		outbox_reset(outbox);
+	else if (outbox->window.count == 0 && outbox->reading == 0 && !outbox_has_room(outbox))
+		outbox_consider(outbox); /* to the end of the line: all wait equally long */
 	else if (outbox->window.count == 0)
 		outbox_read(outbox);
 	else

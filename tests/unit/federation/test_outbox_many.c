@@ -203,6 +203,25 @@ static void a_start_resumes_everything_at_its_time(void **state)
 	check_nothing_is_held();
 }
 
+/* Reading what has to be repeated takes room for a whole transaction each. */
+static void all_get_room_to_read(void **state)
+{
+	char domain[32];
+
+	(void)state;
+	outboxes_destroy(&fake->all);
+	put_many("g", 200, "<>", false);
+	for (int i = 0; i < 200; i++) {
+		snprintf(domain, sizeof domain, "g%d.test", i);
+		fake_outbox(domain)->row.offered = 1;
+		memcpy(fake_outbox(domain)->row.stream, "stream", 7);
+	}
+	fake_start();
+	time_passes(SECONDS_MS, IN_ANSWER);
+	assert_int_equal(count_delivered("g", 200), 200);
+	check_nothing_is_held();
+}
+
 #define OUTBOX_TEST(name) cmocka_unit_test_setup_teardown(name, clock_setup, fake_teardown)
 
 int main(void)
@@ -211,6 +230,7 @@ int main(void)
 		OUTBOX_TEST(those_that_cannot_be_found_do_not_delay_the_others),
 		OUTBOX_TEST(those_that_do_not_answer_do_not_delay_the_others),
 		OUTBOX_TEST(nor_do_they_after_a_start),
+		OUTBOX_TEST(all_get_room_to_read),
 		OUTBOX_TEST(a_start_resumes_everything_at_its_time),
 	};
 
