@@ -292,8 +292,9 @@ struct web_server {
 };
 
 /* In this folder, which also holds what it serves. False where it cannot run here. */
+/* well_known: also at the one address that only one of them can have. */
 static inline bool web_server_start(struct web_server *web, const char *script,
-				    const char *folder)
+				    const char *folder, bool well_known)
 {
 	int in[2], out[2];
 	FILE *answer;
@@ -304,7 +305,8 @@ static inline bool web_server_start(struct web_server *web, const char *script,
 	if (web->pid == 0) {
 		dup2(in[0], 0);
 		dup2(out[1], 1);
-		execlp("python3", "python3", script, folder, (char *)NULL);
+		execlp("python3", "python3", script, folder, well_known ? "well-known" : NULL,
+		       (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);

@@ -38,7 +38,7 @@ static int setup_group(void **state)
 	crypto_init();
 	group->folder = support_make_dir();
 	group->there = web_server_start(&group->web, TEST_DATA "/unit/federation/web_server.py",
-					group->folder);
+					group->folder, false);
 	*state = group;
 	return 0;
 }

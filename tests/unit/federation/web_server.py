@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The other side of test_transfer and test_discovery: HTTPS with strange answers.
 
-web_server.py FOLDER: makes a certificate there, prints the port it listens on and 1 or 0,
-whether it could also take port 443 of 127.77.0.1, and ends when its standard input does. /.well-known/restante comes from the file `document` in the
+web_server.py FOLDER [well-known]: makes a certificate there, prints the port it listens on and
+1 or 0, whether it could also take port 443 of 127.77.0.1 where it should, and ends when its
+standard input does. /.well-known/restante comes from the file `document` in the
 folder, with the status in the file `status` if there is one.
 """
 
@@ -133,11 +134,13 @@ def main():
     make_certificate()
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
-    try:
-        well_known = socket.create_server(("127.77.0.1", 443))
-        threading.Thread(target=serve, args=(well_known,), daemon=True).start()
-    except OSError:
-        well_known = None
+    well_known = None
+    if "well-known" in sys.argv[2:]:
+        try:
+            well_known = socket.create_server(("127.77.0.1", 443))
+            threading.Thread(target=serve, args=(well_known,), daemon=True).start()
+        except OSError:
+            pass
     print(listener.getsockname()[1], int(well_known is not None), flush=True)
     sys.stdin.read()
     os._exit(0)
