@@ -84,6 +84,7 @@ static struct peer *peer_create(const char *domain, const struct server_document
 	snprintf(peer->domain, sizeof peer->domain, "%s", domain);
 	peer->document = *document;
 	peer->document.raw = (struct bytes){0};
+	peer->document.root_signed = NULL;
 	peer->document.api_url = texts[0];
 	peer->document.software = texts[1];
 	peer->document.software_version = texts[2];

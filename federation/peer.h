@@ -40,13 +40,15 @@ struct txt_answer {
 	size_t n_keys;
 };
 
-/* The pin: accepted keys with their times, the root, the revision they came with. */
+/* The pin: accepted keys with their times, the root, the revision they came with, and that of
+ * the last document that was followed because the root had signed it. */
 struct trust {
 	bool pinned;
 	struct server_key keys[2 * SERVER_KEYS_MAX];
 	size_t n_keys;
 	bool has_root;
 	uint8_t root_key[32];
+	int64_t root_revision;
 	int64_t revision;
 	int64_t pinned_ms;
 	bool verified; /* TXT has matched at least once */

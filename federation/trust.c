@@ -9,6 +9,7 @@
 #include "restante/crypto.h"
 
 #define CANDIDATE_WAIT_MS (72 * HOURS_MS)
+#define CLOCKS_DIFFER_MS  (300 * SECONDS_MS)
 #define TRUST_KEYS_MAX	  (2 * SERVER_KEYS_MAX)
 
 static bool is_in_time(const struct server_key *key, int64_t now_ms)
@@ -28,9 +29,14 @@ const struct server_key *trust_key(const struct trust *trust, const char *kid, i
 {
 	if (!trust->pinned || trust->refuted)
 		return NULL;
-	for (size_t i = 0; i < trust->n_keys; i++)
-		if (strcmp(trust->keys[i].kid, kid) == 0 && is_in_time(&trust->keys[i], now_ms))
-			return &trust->keys[i];
+	for (size_t i = 0; i < trust->n_keys; i++) {
+		const struct server_key *key = &trust->keys[i];
+
+		/* Its owner uses a new key from not_before on by its own clock. */
+		if (strcmp(key->kid, kid) == 0 && now_ms <= key->not_after_ms &&
+		    key->not_before_ms - CLOCKS_DIFFER_MS <= now_ms)
+			return key;
+	}
 	return NULL;
 }
 
@@ -100,19 +106,38 @@ static bool reuses_kid(struct trust *trust, const struct server_document *docume
 	return false;
 }
 
+/* By a key that is pinned and has not ended. One that has not begun will do: those before it
+ * may have been lost. */
 static bool signed_by_pin(const struct trust *trust, const struct server_document *document,
 			  int64_t now_ms)
 {
 	for (size_t i = 0; i < trust->n_keys; i++)
-		if (is_in_time(&trust->keys[i], now_ms) &&
+		if (now_ms <= trust->keys[i].not_after_ms &&
 		    document_signed_by(document, trust->keys[i].public_key))
 			return true;
 	return false;
 }
 
+/* Has the pin's own signed it? Where all of them have run out, as with a domain that has not
+ * been heard of for long, the one that held longest is asked. A key that was ended before
+ * its time is not: listed as ended it is pinned too, and would bring itself back. */
+static bool signed_by_same(const struct trust *trust, const struct server_document *document,
+			   int64_t now_ms)
+{
+	int64_t last_ms = 0;
+
+	for (size_t i = 0; i < trust->n_keys; i++)
+		if (trust->keys[i].not_after_ms > last_ms)
+			last_ms = trust->keys[i].not_after_ms;
+	return signed_by_pin(trust, document, now_ms < last_ms ? now_ms : last_ms);
+}
+
+/* By the root that is pinned, after all that it has signed before: what is older could be
+ * shown again by whoever holds a key that it names. */
 static bool signed_by_root(const struct trust *trust, const struct server_document *document)
 {
-	return trust->has_root && document_signed_by(document, trust->root_key);
+	return trust->has_root && document->revision > trust->root_revision &&
+	       document_signed_by(document, trust->root_key);
 }
 
 static int compare_keys(const struct server_key *a, const struct server_key *b)
@@ -173,7 +198,6 @@ static void keys_replace(struct trust *trust, const struct server_document *docu
 			trust->keys[trust->n_keys++] = old[i];
 }
 
-/* Live keys cannot replace the root: only itself can, or the end of the whole pin. */
 static void root_replace(struct trust *trust, const struct server_document *document)
 {
 	trust->has_root = document->has_root;
@@ -182,13 +206,41 @@ static void root_replace(struct trust *trust, const struct server_document *docu
 		memcpy(trust->root_key, document->root_key, sizeof trust->root_key);
 }
 
-static void pin_update(struct trust *trust, const struct server_document *document,
-		       bool by_root, int64_t now_ms)
+/* A root that comes with keys which are believed for another reason: what it has signed so
+ * far is not newer than they are. */
+static void root_adopt(struct trust *trust, const struct server_document *document)
 {
-	keys_replace(trust, document, !by_root, now_ms);
-	if (by_root || !trust->has_root)
-		root_replace(trust, document);
+	bool same = trust->has_root && document->has_root &&
+		    memcmp(trust->root_key, document->root_key, 32) == 0;
+	const struct server_document *root_signed = document->root_signed;
+
+	if (!same)
+		trust->root_revision = 0;
+	root_replace(trust, document);
+	if (root_signed != NULL && signed_by_root(trust, root_signed))
+		trust->root_revision = root_signed->revision;
+	if (signed_by_root(trust, document))
+		trust->root_revision = document->revision;
+}
+
+/* Live keys cannot replace the root: only itself can, or the end of the whole pin. */
+static void pin_update(struct trust *trust, const struct server_document *document,
+		       int64_t now_ms)
+{
+	keys_replace(trust, document, true, now_ms);
+	if (!trust->has_root)
+		root_adopt(trust, document);
 	trust->revision = document->revision;
+}
+
+static void pin_by_root(struct trust *trust, const struct server_document *document,
+			int64_t now_ms)
+{
+	keys_replace(trust, document, false, now_ms);
+	root_replace(trust, document);
+	trust->root_revision = document->revision;
+	trust->revision = document->revision;
+	conflict_end(trust);
 }
 
 static void pin_anew(struct trust *trust, const struct server_document *document,
@@ -198,9 +250,29 @@ static void pin_anew(struct trust *trust, const struct server_document *document
 	trust->pinned_ms = now_ms;
 	trust->verified = false;
 	keys_replace(trust, document, false, now_ms);
-	root_replace(trust, document);
+	root_adopt(trust, document);
 	trust->revision = document->revision;
 	conflict_end(trust);
+}
+
+/* What the root says comes first. The document that it signed may be long past its time, and
+ * its revision below that of a pin which a leaked key has moved. */
+static bool root_follow(struct trust *trust, const struct server_document *document,
+			int64_t now_ms)
+{
+	const struct server_document *root_signed = document->root_signed;
+	bool followed = false;
+
+	if (root_signed != NULL && strcmp(root_signed->server, document->server) == 0 &&
+	    signed_by_root(trust, root_signed)) {
+		pin_by_root(trust, root_signed, now_ms);
+		followed = true;
+	}
+	if (document->revision > trust->revision && signed_by_root(trust, document)) {
+		pin_by_root(trust, document, now_ms);
+		followed = true;
+	}
+	return followed;
 }
 
 /* The verdicts */
@@ -231,7 +303,7 @@ static enum trust_verdict decide_same(struct trust *trust,
 	if (trust->refuted && (txt->failed || says == TXT_DIFFERS))
 		return TRUST_CONFLICT;
 	if (document->revision > trust->revision)
-		pin_update(trust, document, signed_by_root(trust, document), now_ms);
+		pin_update(trust, document, now_ms);
 	conflict_end(trust);
 	return says == TXT_DIFFERS ? TRUST_SAME_TXT_DIFFERS : TRUST_SAME;
 }
@@ -268,20 +340,33 @@ static enum trust_verdict decide_other(struct trust *trust,
 	bool newer = document->revision > trust->revision;
 	bool refuted = txt->validated ? says == TXT_DIFFERS : trust->refuted;
 
-	if (newer && signed_by_root(trust, document)) {
-		pin_update(trust, document, true, now_ms);
-		conflict_end(trust);
-		return TRUST_ROTATED_BY_ROOT;
-	}
 	/* A stolen live key does not outweigh what DNSSEC says, nor may it give a key id to
 	 * another key. */
 	if (newer && !refuted && signed_by_pin(trust, document, now_ms) &&
 	    !reuses_kid(trust, document)) {
-		pin_update(trust, document, false, now_ms);
+		pin_update(trust, document, now_ms);
 		conflict_end(trust);
 		return TRUST_ROTATED;
 	}
 	return decide_unsigned(trust, document, txt, says, now_ms);
+}
+
+static enum trust_verdict decide_pinned(struct trust *trust,
+					const struct server_document *document,
+					const struct txt_answer *txt, enum txt_says says,
+					int64_t now_ms)
+{
+	static const struct txt_answer nothing;
+	bool by_root = root_follow(trust, document, now_ms);
+	enum trust_verdict verdict;
+
+	if (!keys_are_pinned(trust, document) || !signed_by_same(trust, document, now_ms))
+		verdict = decide_other(trust, document, txt, says, now_ms);
+	else if (by_root) /* it stands above TXT, which takes a while to follow */
+		verdict = decide_same(trust, document, &nothing, TXT_NOTHING, now_ms);
+	else
+		verdict = decide_same(trust, document, txt, says, now_ms);
+	return by_root && verdict != TRUST_CONFLICT ? TRUST_ROTATED_BY_ROOT : verdict;
 }
 
 enum trust_verdict trust_decide(struct trust *trust, const struct server_document *document,
@@ -292,10 +377,8 @@ enum trust_verdict trust_decide(struct trust *trust, const struct server_documen
 
 	if (!trust->pinned)
 		verdict = decide_first(trust, document, says, now_ms);
-	else if (keys_are_pinned(trust, document))
-		verdict = decide_same(trust, document, txt, says, now_ms);
 	else
-		verdict = decide_other(trust, document, txt, says, now_ms);
+		verdict = decide_pinned(trust, document, txt, says, now_ms);
 	if (verdict != TRUST_CONFLICT && says == TXT_MATCHES)
 		trust->verified = true;
 	return verdict;

@@ -6,7 +6,7 @@
  *
  *   restante-trust-1
  *   pin REVISION PINNED_MS VERIFIED     absent: no pin
- *   root KEY                            absent: no root
+ *   root KEY REVISION                   absent: no root; REVISION absent: 0
  *   key KID KEY NOT_BEFORE NOT_AFTER
  *   conflict REFUTED CANDIDATE SINCE    absent: no conflict
  */
@@ -37,7 +37,7 @@ struct bytes trust_encode(struct arena *arena, const struct trust *trust)
 	if (trust->has_root) {
 		text_puts(&out, "root");
 		put_key(&out, trust->root_key);
-		text_puts(&out, "\n");
+		text_printf(&out, " %lld\n", (long long)trust->root_revision);
 	}
 	for (size_t i = 0; i < trust->n_keys; i++) {
 		const struct server_key *key = &trust->keys[i];
@@ -97,11 +97,14 @@ static bool read_pin(const char *line, struct trust *trust)
 static bool read_root(const char *line, struct trust *trust)
 {
 	char base64[46];
+	long long revision = 0;
 	int end = 0;
 
-	if (trust->has_root || sscanf(line, "root %45s%n", base64, &end) != 1 ||
+	if (trust->has_root ||
+	    sscanf(line, "root %45s%n %18lld%n", base64, &end, &revision, &end) < 1 ||
 	    line[end] != '\0')
 		return false;
+	trust->root_revision = revision;
 	trust->has_root = get_key(base64, trust->root_key);
 	return trust->has_root;
 }

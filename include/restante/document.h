@@ -54,11 +54,16 @@ struct server_document {
 	struct bytes raw; /* the exact bytes that are signed */
 	struct document_signature signatures[SERVER_KEYS_MAX + 1];
 	size_t n_signatures;
+
+	/* The last document that the root has signed, which the wrapper carries along; NULL:
+	 * none. Its form has been checked, nothing else. */
+	const struct server_document *root_signed;
 };
 
-/* Builds document and wrapper: `{"document":…,"signatures":…}`, signed by every live key. */
+/* Builds document and wrapper: `{"document":…,"signatures":…,"root_signed":…}`, signed by
+ * these keys. */
 struct bytes document_encode(struct arena *arena, const struct server_document *document,
-			     const struct sign_key *live_keys, size_t n_live);
+			     const struct sign_key *signers, size_t n_signers);
 
 /* Of a wrapper as fetched. */
 enum err document_decode(struct arena *arena, struct bytes wrapper,

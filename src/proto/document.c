@@ -84,8 +84,26 @@ static void document_write(struct text *out, const struct server_document *docum
 	text_puts(out, "}");
 }
 
+static void signature_write(struct text *out, bool first, const char *kid,
+			    const uint8_t signature[ED25519_SIGNATURE_SIZE])
+{
+	text_printf(out, "%s\"%s\":", first ? "" : ",", kid);
+	json_write_base64(out, bytes_of(signature, ED25519_SIGNATURE_SIZE));
+}
+
+static void root_signed_write(struct text *out, const struct server_document *document)
+{
+	text_puts(out, ",\"root_signed\":{\"document\":");
+	json_write_base64(out, document->raw);
+	text_puts(out, ",\"signatures\":{");
+	for (size_t i = 0; i < document->n_signatures; i++)
+		signature_write(out, i == 0, document->signatures[i].kid,
+				document->signatures[i].signature);
+	text_puts(out, "}}");
+}
+
 struct bytes document_encode(struct arena *arena, const struct server_document *document,
-			     const struct sign_key *live_keys, size_t n_live)
+			     const struct sign_key *signers, size_t n_signers)
 {
 	uint8_t signature[ED25519_SIGNATURE_SIZE];
 	struct text raw, out;
@@ -96,12 +114,14 @@ struct bytes document_encode(struct arena *arena, const struct server_document *
 	text_puts(&out, "{\"document\":");
 	json_write_base64(&out, text_bytes(&raw));
 	text_puts(&out, ",\"signatures\":{");
-	for (size_t i = 0; i < n_live; i++) {
-		sign_message(&live_keys[i], text_bytes(&raw), signature);
-		text_printf(&out, "%s\"%s\":", i > 0 ? "," : "", live_keys[i].kid);
-		json_write_base64(&out, bytes_of(signature, sizeof signature));
+	for (size_t i = 0; i < n_signers; i++) {
+		sign_message(&signers[i], text_bytes(&raw), signature);
+		signature_write(&out, i == 0, signers[i].kid, signature);
 	}
-	text_puts(&out, "}}");
+	text_puts(&out, "}");
+	if (document->root_signed != NULL)
+		root_signed_write(&out, document->root_signed);
+	text_puts(&out, "}");
 	return text_bytes(&out);
 }
 
@@ -249,20 +269,33 @@ static void signatures_read(struct json value, struct server_document *document)
 	}
 }
 
+static void signed_read(const struct json *object, struct server_document *document)
+{
+	document->raw = json_base64(json_get(object, "document"), 1, DOCUMENT_WIRE_MAX);
+	signatures_read(json_get(object, "signatures"), document);
+}
+
 enum err document_decode(struct arena *arena, struct bytes wrapper,
 			 struct server_document *document_out)
 {
-	struct server_document document = {0};
+	struct server_document document = {0}, *by_root = NULL;
 	struct json_source source;
-	struct json root;
+	struct json root, root_signed;
 
 	if (wrapper.len > DOCUMENT_WIRE_MAX)
 		return ERR_PEER_INVALID;
 	root = json_open(&source, arena, wrapper, NULL);
-	document.raw = json_base64(json_get(&root, "document"), 1, DOCUMENT_WIRE_MAX);
-	signatures_read(json_get(&root, "signatures"), &document);
-	if (json_close(&source) != ERR_OK || document_read(arena, &document) != ERR_OK)
+	signed_read(&root, &document);
+	root_signed = json_get(&root, "root_signed");
+	if (json_is_present(root_signed)) {
+		by_root = arena_new(arena, struct server_document);
+		root_signed = json_as_object(root_signed);
+		signed_read(&root_signed, by_root);
+	}
+	if (json_close(&source) != ERR_OK || document_read(arena, &document) != ERR_OK ||
+	    (by_root != NULL && document_read(arena, by_root) != ERR_OK))
 		return ERR_PEER_INVALID;
+	document.root_signed = by_root;
 	*document_out = document;
 	return ERR_OK;
 }

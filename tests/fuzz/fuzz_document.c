@@ -33,6 +33,9 @@ static void check(struct arena *arena, const struct server_document *document)
 	assert(document_decode(arena, document_encode(arena, document, NULL, 0), &again) ==
 	       ERR_OK);
 	assert(strcmp(document->authority, again.authority) == 0);
+	assert((document->root_signed == NULL) == (again.root_signed == NULL));
+	if (document->root_signed != NULL)
+		assert(bytes_equal(document->root_signed->raw, again.root_signed->raw));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -185,7 +185,7 @@ static void the_root_key_also_ends_keys_that_were_left_out_before(void **state)
 		TRUST_ROTATED);
 	assert_int_equal(
 		decide(f, (struct spec){{K2, -1}, {K2, ROOT, -1}, ROOT, 12, 0, 0}, absent),
-		TRUST_SAME);
+		TRUST_ROTATED_BY_ROOT);
 	assert_false(believes(f, K1, NOW));
 }
 
@@ -206,7 +206,7 @@ static void live_keys_cannot_replace_the_root(void **state)
 	assert_int_equal(decide(f,
 				(struct spec){{K2, -1}, {K2, ROOT, -1}, OTHER_ROOT, 13, 0, 0},
 				absent),
-			 TRUST_SAME);
+			 TRUST_ROTATED_BY_ROOT);
 	assert_memory_equal(f->trust.root_key, f->keys[OTHER_ROOT].public_key, 32);
 }
 

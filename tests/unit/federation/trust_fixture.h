@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What test_trust needs: keys, and documents and TXT answers made of them.
+ * What test_trust and test_trust_root need: keys, and documents and TXT answers made of them.
  */
 #ifndef TEST_TRUST_FIXTURE_H
 #define TEST_TRUST_FIXTURE_H
@@ -10,6 +10,7 @@
 #include "restante/clock.h"
 #include "restante/crypto.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NOW INT64_C(1767225600000)

@@ -132,6 +132,29 @@ static void a_document_has_the_form_of_the_protocol(void **state)
 		   "\"abuse\":\"mailto:abuse@a.example\"}");
 }
 
+static void what_the_root_has_signed_comes_along(void **state)
+{
+	struct server_document d = good_document(), by_root, read;
+	const char *reason = NULL;
+
+	have_root(&d);
+	d.valid_until_ms = NOW + 1;
+	assert_int_equal(
+		document_decode(*state, document_encode(*state, &d, &keys[2], 1), &by_root),
+		ERR_OK);
+	assert_null(by_root.root_signed);
+	d.valid_until_ms = NOW + 2;
+	d.root_signed = &by_root;
+	assert_int_equal(document_decode(*state, document_encode(*state, &d, keys, 1), &read),
+			 ERR_OK);
+	assert_int_equal(document_verify(&read, "a.example", NOW, &reason), ERR_OK);
+	assert_true(bytes_equal(read.root_signed->raw, by_root.raw));
+	assert_int_equal(read.root_signed->valid_until_ms, NOW + 1);
+	assert_true(document_signed_by(read.root_signed, keys[2].public_key));
+	assert_false(document_signed_by(read.root_signed, keys[0].public_key));
+	assert_false(document_signed_by(&read, keys[2].public_key));
+}
+
 static void every_live_key_must_have_signed(void **state)
 {
 	struct server_document d = good_document();
@@ -309,6 +332,30 @@ static void malformed_wrappers_are_refused(void **state)
 	assert_int_equal(document_decode(*state, text(padded), &d), ERR_OK);
 }
 
+static void malformed_documents_of_the_root_are_refused(void **state)
+{
+	const char *good = base64_encode(*state, text(documents[0].json));
+	const char *const root_signed[] = {
+		"null",
+		"{}",
+		"{\"document\":\"e30=\",\"signatures\":{}}",
+		arena_printf(*state, "{\"document\":\"%s\"}", good),
+		arena_printf(*state, "{\"document\":\"%s\",\"signatures\":[]}", good),
+		arena_printf(*state, "{\"document\":\"%s\",\"signatures\":{}}", good),
+	};
+	struct server_document d;
+
+	for (size_t i = 0; i < COUNT(root_signed); i++)
+		assert_int_equal(
+			document_decode(*state,
+					text(arena_printf(*state,
+							  "{\"document\":\"%s\",\"signatures\":"
+							  "{},\"root_signed\":%s}",
+							  good, root_signed[i])),
+					&d),
+			i < COUNT(root_signed) - 1 ? ERR_PEER_INVALID : ERR_OK);
+}
+
 static const struct {
 	const char *url;
 	const char *host; /* NULL: refused */
@@ -364,12 +411,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_document_survives_the_way),
 		TEST(a_document_has_the_form_of_the_protocol),
+		TEST(what_the_root_has_signed_comes_along),
 		TEST(every_live_key_must_have_signed),
 		TEST(every_named_signature_must_verify),
 		TEST(a_document_has_its_time_and_place),
 		TEST(malformed_documents_are_refused),
 		TEST(what_a_document_does_not_limit_has_a_default),
 		TEST(malformed_wrappers_are_refused),
+		TEST(malformed_documents_of_the_root_are_refused),
 		TEST(only_a_host_and_a_port_make_a_url),
 	};
 
