@@ -50,7 +50,7 @@ struct calls {
 	struct discovery *discovery;
 	const struct config *config;
 	struct policy *policy;
-	const struct sign_key *key;
+	struct sign_key key;
 	struct call *first;
 };
 
@@ -65,8 +65,13 @@ struct calls *calls_create(const struct federation_config *config, struct loop *
 	calls->discovery = discovery;
 	calls->config = config->config;
 	calls->policy = config->policy;
-	calls->key = &config->keys[0];
+	calls->key = *config->key;
 	return calls;
+}
+
+void calls_key_set(struct calls *calls, const struct sign_key *key)
+{
+	calls->key = *key;
 }
 
 static void call_free(struct call *call)
@@ -87,6 +92,7 @@ void calls_destroy(struct calls **calls)
 		return;
 	while ((*calls)->first != NULL)
 		call_free((*calls)->first);
+	crypto_wipe(&(*calls)->key, sizeof(*calls)->key);
 	free(*calls);
 	*calls = NULL;
 }
@@ -212,7 +218,7 @@ static void call_send(struct call *call, int timeout_ms)
 		.timeout_ms = timeout_ms,
 	};
 
-	s2s_request_sign(call->arena, call->calls->key, call->calls->config->node_domain,
+	s2s_request_sign(call->arena, &call->calls->key, call->calls->config->node_domain,
 			 call->authority, call->request.path, call->domain, call->body,
 			 clock_now_ms(), &headers, call->nonce);
 	call->digest = bytes_of_text(headers.content_digest);

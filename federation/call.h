@@ -36,6 +36,8 @@ struct call_request {
 
 struct calls *calls_create(const struct federation_config *config, struct loop *loop,
 			   struct discovery *discovery);
+/* Signs what is sent from now on. */
+void calls_key_set(struct calls *calls, const struct sign_key *key);
 /* After discovery_destroy(). Every call has been done. */
 void calls_destroy(struct calls **calls);
 /* ERR_FEDERATION_DENIED: by policy; done() is not called. */

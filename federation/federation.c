@@ -8,6 +8,8 @@
 #include "loop.h"
 #include "orders.h"
 
+#include "restante/crypto.h"
+
 #include <pthread.h>
 #include <time.h>
 #include <stdatomic.h>
@@ -48,6 +50,11 @@ struct submission {
 struct heard {
 	struct message message;
 	char domain[DOMAIN_SIZE];
+};
+
+struct key_change {
+	struct message message;
+	struct sign_key key;
 };
 
 /* --- the thread ------------------------------------------------------------------------ */
@@ -281,6 +288,35 @@ void federation_heard(struct federation *federation, const char *domain)
 	snprintf(heard->domain, sizeof heard->domain, "%s", domain);
 	if (!inbox_post(federation->inbox, &heard->message))
 		free(heard);
+}
+
+static void key_change_free(struct key_change *change)
+{
+	crypto_wipe(&change->key, sizeof change->key);
+	free(change);
+}
+
+static void key_deliver(struct message *message, void *receiver)
+{
+	struct key_change *change = (struct key_change *)(void *)message;
+	struct federation *federation = receiver;
+
+	calls_key_set(federation->calls, &change->key);
+	key_change_free(change);
+}
+
+bool federation_key_set(struct federation *federation, const struct sign_key *key)
+{
+	struct key_change *change = calloc(1, sizeof *change);
+
+	if (change == NULL)
+		fatal("out of memory");
+	change->message.deliver = key_deliver;
+	change->key = *key;
+	if (inbox_post(federation->inbox, &change->message))
+		return true;
+	key_change_free(change);
+	return false;
 }
 
 static void query_deliver(struct message *message, void *receiver)

@@ -2,14 +2,10 @@
  *
  * This node's own server document (docs/protocol.md section 4.1). The last one is kept in
  * data_dir/document.json, as it is served: revision, hash chain and the times of the keys
- * go on from there.
- *
- * Times of keys: a key that is new begins a day ago, for peers whose clocks are behind, and
- * ends in a year, counted from the newest document that has it. A key that the node no
- * longer has stays in the document for that year with its end at the time it was first
- * missed, so that peers stop to accept it as soon as they fetch the document.
+ * go on from there. The last one that the root has signed is in root_document.json, and
+ * carried along with every other.
  */
-#include "restante/federation.h"
+#include "key_schedule.h"
 
 #include "restante/clock.h"
 #include "restante/crypto.h"
@@ -17,15 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define DOCUMENT_FILE	  "document.json"
+#define ROOT_FILE	  "root_document.json"
 #define DOCUMENT_LIFE_MS  (7 * DAYS_MS)
-#define KEY_EARLY_MS	  DAYS_MS
-#define KEY_LIFE_MS	  (365 * DAYS_MS)
 #define TRANSACTION_ITEMS 1000
 #define TRANSACTION_BYTES (INT64_C(4) << 20) /* a larger body is never read */
 
@@ -36,7 +30,7 @@ static enum err fail(const char *path, const char *doing, const char *why)
 	return ERR_INTERNAL;
 }
 
-/* The file */
+/* The files */
 
 static bool write_synced(const char *path, struct bytes content)
 {
@@ -66,10 +60,12 @@ static bool sync_folder(const char *path)
 	return ok;
 }
 
-static enum err file_replace(struct arena *arena, const char *folder, struct bytes content)
+static enum err file_replace(const struct own_document *own, const char *name,
+			     struct bytes content)
 {
-	const char *path = arena_printf(arena, "%s/" DOCUMENT_FILE, folder);
-	const char *temporary = arena_printf(arena, "%s.new", path);
+	const char *folder = own->config->node_data_dir;
+	const char *path = arena_printf(own->arena, "%s/%s", folder, name);
+	const char *temporary = arena_printf(own->arena, "%s.new", path);
 
 	if (!write_synced(temporary, content))
 		return fail(path, "write", strerror(errno));
@@ -97,7 +93,7 @@ static enum err file_read(struct arena *arena, const char *path, struct bytes *c
 	return ERR_OK;
 }
 
-static enum err last_read(struct arena *arena, const struct config *config,
+static enum err last_read(const struct config *config, struct arena *arena,
 			  struct server_document *last_out, bool *found_out)
 {
 	const char *path = arena_printf(arena, "%s/" DOCUMENT_FILE, config->node_data_dir);
@@ -118,78 +114,50 @@ static enum err last_read(struct arena *arena, const struct config *config,
 	return ERR_OK;
 }
 
-/* Keys */
-
-static bool is_same_key(const struct server_key *a, const char *kid, const uint8_t *public_key)
+/* Without it the document is published all the same: peers remember what they have followed.
+ */
+static enum err root_signed_read(const struct own_document *own,
+				 struct server_document *signed_out, bool *found_out)
 {
-	return strcmp(a->kid, kid) == 0 && memcmp(a->public_key, public_key, 32) == 0;
-}
+	const char *path =
+		arena_printf(own->arena, "%s/" ROOT_FILE, own->config->node_data_dir);
+	struct bytes content;
+	enum err err = file_read(own->arena, path, &content);
 
-static void key_add(struct server_document *document, const struct server_document *last,
-		    const struct sign_key *key, int64_t now_ms)
-{
-	struct server_key *added = &document->keys[document->n_keys++];
-
-	memcpy(added->kid, key->kid, sizeof added->kid);
-	memcpy(added->public_key, key->public_key, sizeof added->public_key);
-	added->not_before_ms = now_ms - KEY_EARLY_MS;
-	added->not_after_ms = now_ms + KEY_LIFE_MS;
-	for (size_t i = 0; i < last->n_keys; i++)
-		if (is_same_key(&last->keys[i], key->kid, key->public_key) &&
-		    last->keys[i].not_before_ms < added->not_before_ms)
-			added->not_before_ms = last->keys[i].not_before_ms;
-}
-
-static void keys_add_ended(struct server_document *document, const struct server_document *last,
-			   int64_t now_ms)
-{
-	for (size_t i = 0; i < last->n_keys && document->n_keys < SERVER_KEYS_MAX; i++) {
-		struct server_key key = last->keys[i];
-
-		if (document_key(document, key.kid) != NULL)
-			continue;
-		if (key.not_after_ms >= now_ms)
-			key.not_after_ms = now_ms - 1;
-		if (now_ms - key.not_after_ms < KEY_LIFE_MS)
-			document->keys[document->n_keys++] = key;
-	}
-}
-
-static enum err keys_check(const struct server_document *last, const struct sign_key *keys,
-			   size_t n_keys)
-{
-	if (n_keys < 1 || n_keys > SERVER_KEYS_MAX) {
-		log_error(config, "reason=\"a node has 1 to %d server keys\" keys=%zu",
-			  SERVER_KEYS_MAX, n_keys);
-		return ERR_VALIDATION;
-	}
-	for (size_t i = 0; i < n_keys; i++) {
-		const struct server_key *before = document_key(last, keys[i].kid);
-
-		if (before == NULL || is_same_key(before, keys[i].kid, keys[i].public_key))
-			continue;
-		log_error(config, "reason=\"this key id was published for another key\" kid=%s",
-			  keys[i].kid);
-		return ERR_VALIDATION;
-	}
+	*found_out = false;
+	if (err != ERR_OK)
+		return err == ERR_NOT_FOUND ? ERR_OK : err;
+	*found_out = own->root_public_key != NULL &&
+		     document_decode(own->arena, content, signed_out) == ERR_OK &&
+		     strcmp(signed_out->server, own->config->node_domain) == 0 &&
+		     document_signed_by(signed_out, own->root_public_key);
+	if (!*found_out)
+		log_error(config,
+			  "file=%s reason=\"no document that the root of this node has "
+			  "signed; not published\"",
+			  log_quote(path));
 	return ERR_OK;
 }
 
 /* The document */
 
-static void fill(struct server_document *document, struct arena *arena,
-		 const struct config *config, int64_t now_ms)
+static void fill(struct own_document *own)
 {
+	const struct config *config = own->config;
+	struct server_document *document = &own->document;
 	const char *url = config->federation_url;
 	const char *api_url = config->federation_api_url;
 
 	if (url[0] == '\0')
-		url = arena_printf(arena, "https://%s", config->node_domain);
+		url = arena_printf(own->arena, "https://%s", config->node_domain);
 	snprintf(document->server, sizeof document->server, "%s", config->node_domain);
 	snprintf(document->federation_url, sizeof document->federation_url, "%s", url);
 	document->api_url = api_url[0] != '\0' ? api_url : url;
-	document->issued_at_ms = now_ms;
-	document->valid_until_ms = now_ms + DOCUMENT_LIFE_MS;
+	document->has_root = own->root_public_key != NULL;
+	if (document->has_root)
+		memcpy(document->root_key, own->root_public_key, sizeof document->root_key);
+	document->issued_at_ms = own->now_ms;
+	document->valid_until_ms = own->now_ms + DOCUMENT_LIFE_MS;
 	document->transaction_items = TRANSACTION_ITEMS;
 	document->transaction_bytes = config->limits_body < TRANSACTION_BYTES
 					      ? config->limits_body
@@ -201,66 +169,114 @@ static void fill(struct server_document *document, struct arena *arena,
 }
 
 static void chain(struct server_document *document, const struct server_document *last,
-		  bool found, int64_t now_ms)
+		  const struct server_document *root_signed, int64_t now_ms)
 {
 	document->revision = now_ms;
-	document->has_previous = found;
-	if (!found)
+	if (root_signed != NULL && root_signed->revision >= document->revision)
+		document->revision = root_signed->revision + 1;
+	document->has_previous = last != NULL;
+	if (last == NULL)
 		return;
-	if (last->revision >= now_ms)
+	if (last->revision >= document->revision)
 		document->revision = last->revision + 1;
 	crypto_sha256(last->raw, document->previous);
 }
 
-enum err federation_own_document(const struct config *config, const struct sign_key *keys,
-				 size_t n_keys, const uint8_t *root_public_key, int64_t now_ms,
-				 struct arena *arena, struct server_document *document_out,
-				 struct bytes *wrapper_out)
+/* The same document, signed by the root alone. */
+static enum err root_sign(const struct own_document *own, struct bytes *wrapper_out,
+			  struct server_document *signed_out)
 {
-	struct server_document last = {0}, document = {0};
-	const char *reason = "it cannot be read back";
-	struct bytes wrapper;
-	bool found;
-	enum err err = last_read(arena, config, &last, &found);
+	struct server_document document = own->document;
 
-	if (err != ERR_OK)
-		return err;
-	if (!found)
-		last = (struct server_document){0};
-	err = keys_check(&last, keys, n_keys);
-	if (err != ERR_OK)
-		return err;
-	fill(&document, arena, config, now_ms);
-	chain(&document, &last, found, now_ms);
-	for (size_t i = 0; i < n_keys; i++)
-		key_add(&document, &last, &keys[i], now_ms);
-	keys_add_ended(&document, &last, now_ms);
-	document.has_root = root_public_key != NULL;
-	if (document.has_root)
-		memcpy(document.root_key, root_public_key, sizeof document.root_key);
-	wrapper = document_encode(arena, &document, keys, n_keys);
-	/* What others would refuse, for example by its federation URL, is not published. */
-	if (document_decode(arena, wrapper, &document) != ERR_OK ||
-	    document_verify(&document, config->node_domain, now_ms, &reason) != ERR_OK) {
-		log_error(config, "reason=\"the server document is not valid: %s\"", reason);
-		return ERR_VALIDATION;
-	}
-	err = file_replace(arena, config->node_data_dir, wrapper);
-	if (err != ERR_OK)
-		return err;
-	*document_out = document;
-	*wrapper_out = wrapper;
-	return ERR_OK;
+	document.root_signed = NULL;
+	*wrapper_out = document_encode(own->arena, &document, own->root, 1);
+	if (document_decode(own->arena, *wrapper_out, signed_out) == ERR_OK)
+		return ERR_OK;
+	log_error(config, "reason=\"the server document is not valid\"");
+	return ERR_VALIDATION;
 }
 
-bool federation_kid_was_used(const struct config *config, const char *kid)
+/* Signed by all keys. What others would refuse, for example by its federation URL, is not
+ * published. */
+static enum err sign(struct own_document *own)
 {
-	struct arena *arena = arena_create();
-	struct server_document last;
-	bool found = false;
-	bool used = last_read(arena, config, &last, &found) == ERR_OK && found &&
-		    document_key(&last, kid) != NULL;
+	const char *reason = "it cannot be read back";
 
-	arena_destroy(&arena);
-	return used;
+	own->wrapper = document_encode(own->arena, &own->document, own->keys, own->n_keys);
+	if (document_decode(own->arena, own->wrapper, &own->document) == ERR_OK &&
+	    document_verify(&own->document, own->config->node_domain, own->now_ms, &reason) ==
+		    ERR_OK)
+		return ERR_OK;
+	log_error(config, "reason=\"the server document is not valid: %s\"", reason);
+	return ERR_VALIDATION;
+}
+
+static enum err publish(struct own_document *own)
+{
+	struct server_document root_document;
+	struct bytes root_wrapper;
+	enum err err = ERR_OK;
+
+	if (own->root != NULL) {
+		err = root_sign(own, &root_wrapper, &root_document);
+		own->document.root_signed = &root_document;
+	}
+	if (err == ERR_OK)
+		err = sign(own);
+	if (err == ERR_OK && own->root != NULL)
+		err = file_replace(own, ROOT_FILE, root_wrapper);
+	return err == ERR_OK ? file_replace(own, DOCUMENT_FILE, own->wrapper) : err;
+}
+
+static enum err make(struct own_document *own)
+{
+	struct server_document last, root_signed;
+	bool has_last, has_root_signed;
+	enum err err = last_read(own->config, own->arena, &last, &has_last);
+
+	if (err == ERR_OK)
+		err = root_signed_read(own, &root_signed, &has_root_signed);
+	if (err == ERR_OK)
+		err = key_schedule(own, has_last ? &last : NULL);
+	if (err != ERR_OK)
+		return err;
+	fill(own);
+	own->document.root_signed = has_root_signed ? &root_signed : NULL;
+	chain(&own->document, has_last ? &last : NULL, own->document.root_signed, own->now_ms);
+	return publish(own);
+}
+
+enum err federation_own_document(struct own_document *own)
+{
+	/* Of the running node and of a command only one at a time goes on from the files. */
+	int fd = open(own->config->node_data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum err err;
+
+	own->document = (struct server_document){0};
+	if (fd < 0 || flock(fd, LOCK_EX) != 0)
+		err = fail(own->config->node_data_dir, "lock", strerror(errno));
+	else
+		err = make(own);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+enum err federation_own_keys(struct own_document *own)
+{
+	struct server_document last;
+	bool has_last;
+	enum err err = last_read(own->config, own->arena, &last, &has_last);
+
+	own->document = (struct server_document){0};
+	return err == ERR_OK ? key_schedule(own, has_last ? &last : NULL) : err;
+}
+
+enum err federation_last_document(const struct config *config, struct arena *arena,
+				  struct server_document *document_out)
+{
+	bool found;
+	enum err err = last_read(config, arena, document_out, &found);
+
+	return err == ERR_OK && !found ? ERR_NOT_FOUND : err;
 }

@@ -23,7 +23,6 @@ static const struct command {
 	{"invite", cli_invite, "print a token with which one account can be registered"},
 	{"restored", cli_restored,
 	 "say that the database was restored from a backup; acts at the next start"},
-	{"key new", cli_key_new, "make one more server key, to replace one: --kid KID"},
 	{"peer list", cli_peer_list, "list the nodes that are known, and what waits for them"},
 	{"peer show DOMAIN", cli_peer_show, "print all that is known of one"},
 	{"peer repin DOMAIN", cli_peer_repin, "forget its keys and trust those it shows next"},
@@ -31,6 +30,10 @@ static const struct command {
 	{"peer allow DOMAIN", cli_peer_allow, "end that, or let it in despite an allowlist"},
 	{"peer flush DOMAIN", cli_peer_flush,
 	 "try now to send what waits for it, as with mail queues"},
+	{"key list", cli_key_list, "list the server keys, and what each is for"},
+	{"key rotate", cli_key_rotate, "make a server key that takes over: [--kid KID]"},
+	{"key revoke KID", cli_key_revoke, "end a leaked server key at once: --root FILE"},
+	{"key sign", cli_key_sign, "sign the present keys with the root key: --root FILE"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -61,6 +64,7 @@ static bool options_parse(int n, char **words, struct options *options)
 			 : strcmp(words[i], "--dir") == 0    ? &options->dir
 			 : strcmp(words[i], "--days") == 0   ? &options->days
 			 : strcmp(words[i], "--kid") == 0    ? &options->kid
+			 : strcmp(words[i], "--root") == 0   ? &options->root
 							     : NULL;
 
 		if (target == NULL || i + 1 == n) {

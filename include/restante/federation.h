@@ -32,8 +32,7 @@ void policy_say(struct policy *policy, const char *domain, bool allowed);
 struct federation_config {
 	const struct config *config; /* outlives the thread */
 	struct policy *policy;	     /* too; gets the operator's words from the store */
-	const struct sign_key *keys; /* live server keys; the first one signs */
-	size_t n_keys;
+	const struct sign_key *key;  /* signs; is copied */
 	struct store *store;
 	/* Effects of operations that the federation thread made (send_results): the message of
 	 * `told` is posted here, whose deliver() the node has set; it comes back when applied.
@@ -65,6 +64,9 @@ void federation_submit(struct federation *federation, const struct outbound *ite
 
 /* A valid signed request has come from this domain: it is up. Cheap; may be ignored. */
 void federation_heard(struct federation *federation, const char *domain);
+
+/* From now on this key signs. It is copied. */
+bool federation_key_set(struct federation *federation, const struct sign_key *key) MUST_CHECK;
 
 /* Which key does a domain have under this kid? From the cache, else by discovery. */
 struct peer_query {
@@ -122,13 +124,41 @@ struct peer_keys {
 enum err federation_peer_keys(struct bytes trust, struct peer_keys *keys_out) MUST_CHECK;
 const char *destination_state_name(enum destination_state state);
 
-/* This node's own document, built from configuration and keys. Pure. `previous` and
- * `revision` go on from the file data_dir/document.json, which is rewritten. */
-enum err federation_own_document(const struct config *config, const struct sign_key *keys,
-				 size_t n_keys, const uint8_t *root_public_key, int64_t now_ms,
-				 struct arena *arena, struct server_document *document_out,
-				 struct bytes *wrapper_out) MUST_CHECK;
-/* Does the last document that was published name this key, live or ended? */
-bool federation_kid_was_used(const struct config *config, const char *kid);
+/* This node's own document, and what its keys are for. */
+struct own_document {
+	/* in */
+	const struct config *config;
+	const struct sign_key *keys; /* those that there are files of; all sign the document */
+	const int64_t *made_ms;	     /* the times of the files: count without a document */
+	size_t n_keys;
+	const uint8_t *root_public_key; /* NULL: none */
+	const struct sign_key *root;	/* makes it a document of the root; NULL: as usual */
+	int64_t now_ms;
+	struct arena *arena;
+	/* out */
+	struct server_document document; /* its keys are `keys`, then ended ones */
+	struct bytes wrapper;
+	size_t signer;	 /* of `keys`: signs requests and responses */
+	int64_t next_ms; /* when that or the end of a key changes, and a new document is due;
+			  * INT64_MAX: never */
+};
+
+/* Goes on from the files document.json and root_document.json of the data folder, and
+ * replaces them. May be called in several processes at once. */
+enum err federation_own_document(struct own_document *own) MUST_CHECK;
+/* The same without writing anything: of the document, only the keys. */
+enum err federation_own_keys(struct own_document *own) MUST_CHECK;
+/* The last document that was published. ERR_NOT_FOUND: there is none. */
+enum err federation_last_document(const struct config *config, struct arena *arena,
+				  struct server_document *document_out) MUST_CHECK;
+
+enum key_phase {
+	KEY_COMING, /* signs from its not_before on */
+	KEY_SIGNS,
+	KEY_LEAVING, /* what it signs is accepted until its not_after */
+	KEY_ENDED
+};
+/* Of a key of own->document. */
+enum key_phase federation_key_phase(const struct own_document *own, size_t i);
 
 #endif

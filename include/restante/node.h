@@ -8,6 +8,7 @@
 
 #include "restante/config.h"
 #include "restante/err.h"
+#include "restante/federation.h"
 #include "restante/sign.h"
 #include "restante/store.h"
 
@@ -18,7 +19,7 @@ enum err node_create(const struct config *config, struct node **node_out) MUST_C
 /* Serves until node_stop(). */
 void node_run(struct node *node);
 void node_stop(struct node *node);   /* from signal handlers too */
-void node_reload(struct node *node); /* the same: certificates */
+void node_reload(struct node *node); /* the same: certificates, server keys */
 void node_destroy(struct node **node);
 
 /* --- what lies in the data folder ------------------------------------------------------ */
@@ -26,9 +27,10 @@ void node_destroy(struct node **node);
 #define NODE_KEYS_MAX 8
 
 struct node_keys {
-	struct sign_key live[NODE_KEYS_MAX]; /* data_dir/keys/KID.key; the first one signs:
-						the one whose file is the oldest */
-	size_t n_live;
+	struct sign_key server[NODE_KEYS_MAX]; /* data_dir/keys/KID.key */
+	int64_t made_ms[NODE_KEYS_MAX];	       /* times of the files, which they are in
+						  order of */
+	size_t n_server;
 	bool has_root;
 	uint8_t root_public_key[32];	     /* data_dir/keys/root.pub */
 	uint8_t token_secret[SECRET_SIZE];   /* data_dir/keys/token.secret: access tokens */
@@ -39,10 +41,19 @@ struct node_keys {
  * at root_path for its owner to take away. ERR_FORBIDDEN where there are keys already. */
 enum err node_keys_create(const char *data_dir, const char *root_path) MUST_CHECK;
 
-/* One more server key. It is published from the next start on, and signs requests only when
- * those that are older have been removed. ERR_FORBIDDEN: not a kid, or one that was used;
- * the log says so. */
-enum err node_key_add(const struct config *config, const char *kid) MUST_CHECK;
+/* These publish a document: files for a running node, which takes them over when it is
+ * reloaded. The log says what went wrong. */
+
+/* One more server key, which replaces the others in time. Without a kid it is k and the next
+ * number. ERR_FORBIDDEN: not a kid, or one that was used. */
+enum err node_key_rotate(const struct config *config, const char *kid,
+			 char kid_out[KID_MAX + 1]) MUST_CHECK;
+/* Takes a key out of use at once, by the root key in the file root_path. Where no other is
+ * left a new one is made, else made_out is "". ERR_NOT_FOUND: there is no such key. */
+enum err node_key_revoke(const struct config *config, const char *kid, const char *root_path,
+			 char made_out[KID_MAX + 1]) MUST_CHECK;
+/* The root signs the keys as they are. */
+enum err node_key_sign(const struct config *config, const char *root_path) MUST_CHECK;
 
 /* Secrets that are missing; where there are no keys at all nothing is made. */
 enum err node_secrets_create(const char *data_dir) MUST_CHECK;
@@ -53,6 +64,11 @@ enum err node_keys_load(const char *data_dir, struct node_keys *keys_out) MUST_C
 enum err node_server_keys_load(const char *data_dir, struct node_keys *keys) MUST_CHECK;
 enum err node_secrets_load(const char *data_dir, struct node_keys *keys) MUST_CHECK;
 void node_keys_wipe(struct node_keys *keys);
+/* What the keys and the time say about a document of this node. */
+void node_keys_own(const struct node_keys *keys, int64_t now_ms, struct own_document *own);
+/* Loads the server keys, and finds out what they are for; changes nothing. */
+enum err node_keys_plan(const struct config *config, struct arena *arena,
+			struct node_keys *keys_out, struct own_document *own_out) MUST_CHECK;
 
 void node_store_config(const struct config *config, struct store_config *store_out);
 

@@ -66,6 +66,8 @@ struct server_config {
 	enum err (*precheck)(struct request *request);
 	/* About once a second; now_ms is clock_now_ms(). */
 	void (*tick)(void *context, int64_t now_ms);
+	/* After server_reload(), on the net thread; NULL: none. */
+	void (*reloaded)(void *context);
 	void *context;
 };
 

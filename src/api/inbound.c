@@ -46,7 +46,7 @@ static void inbound_reply(struct request *request, int status, struct bytes body
 		request_reply(request, status, body);
 		return;
 	}
-	s2s_response_sign(request->arena, &node->keys.live[0], node->config->node_domain,
+	s2s_response_sign(request->arena, &node->signer, node->config->node_domain,
 			  &inbound->target, inbound->params.nonce, status, body, clock_now_ms(),
 			  &signature);
 	struct header headers[] = {

@@ -132,8 +132,14 @@ static void node_tick(void *context, int64_t now_ms)
 
 	(void)now_ms;
 	node_expire(node, clock_monotonic_ms());
+	document_tick(node);
 	sockets_tick(node, clock_monotonic_ms());
 	live_tick(node->live, clock_now_ms());
+}
+
+static void node_reloaded(void *context)
+{
+	document_renew(context);
 }
 
 /* --- start -------------------------------------------------------------------------- */
@@ -227,6 +233,7 @@ static enum err start_server(struct node *node)
 		.authorize = api_authorize,
 		.precheck = inbound_precheck,
 		.tick = node_tick,
+		.reloaded = node_reloaded,
 		.context = node,
 	};
 	return server_create(&node->server_config, &node->server);
@@ -236,8 +243,7 @@ static enum err start_federation(struct node *node)
 {
 	struct federation_config config = {.config = node->config,
 					   .policy = node->policy,
-					   .keys = node->keys.live,
-					   .n_keys = node->keys.n_live,
+					   .key = &node->signer,
 					   .store = node->store,
 					   .effects_inbox = node->inbox,
 					   .effects_receiver = node,
@@ -256,11 +262,9 @@ static enum err node_start(struct node *node)
 	node->policy = policy_create(node->config);
 	node_store_config(node->config, &node->store_config);
 	node->store_config.serves = true;
-	err = node_keys_load(node->config->node_data_dir, &node->keys);
+	err = document_start(node);
 	if (err == ERR_OK)
 		err = start_no_password(node);
-	if (err == ERR_OK)
-		err = document_renew(node, clock_now_ms());
 	if (err == ERR_OK)
 		err = store_open(&node->store_config, &node->store);
 	if (err != ERR_OK)
@@ -275,6 +279,7 @@ static enum err node_start(struct node *node)
 						       .send = live_send,
 						       .queued = live_queued,
 						       .close = live_close});
+	node->signer_is_news = false;
 	return start_federation(node);
 }
 
@@ -349,6 +354,7 @@ void node_destroy(struct node **node_p)
 	for (size_t i = 0; i < LIMIT_COUNT; i++)
 		ratelimit_destroy(&node->limits[i]);
 	node_keys_wipe(&node->keys);
+	crypto_wipe(&node->signer, sizeof(node->signer));
 	if (node->document_arena != NULL)
 		arena_destroy(&node->document_arena);
 	log_info(stopped, "domain=%s", node->config->node_domain);

@@ -25,6 +25,8 @@ struct node {
 	const struct config *config;
 	struct server_config server_config;
 	struct node_keys keys;
+	struct sign_key signer; /* one of them: signs requests and responses */
+	bool signer_is_news;	/* the federation thread still has to be told */
 	struct store_config store_config;
 	struct store *store;
 	struct worker_pool *pool; /* password hashing, bulk verification */
@@ -38,10 +40,11 @@ struct node {
 	struct ratelimit *limits[LIMIT_COUNT];
 	char authority[AUTHORITY_SIZE]; /* of this node's published federation URL */
 
-	/* The server document as served; built anew every day. */
+	/* The server document as served (node_document.c). */
 	struct arena *document_arena;
 	struct bytes document;
-	int64_t document_ms;
+	int64_t document_due_ms; /* when a key's turn comes */
+	int64_t renew_ms;	 /* in any case; monotonic */
 
 	struct client *waiting; /* sockets without a token yet (socket.c) */
 	bool expiring;		/* housekeeping is in the store */
@@ -64,8 +67,11 @@ bool origin_is_known(const struct node *node, const char *domain);
 void origin_know(struct node *node, const char *domain);
 void origins_forget(struct node *node);
 
-/* wellknown.c */
-enum err document_renew(struct node *node, int64_t now_ms) MUST_CHECK;
+/* node_document.c */
+enum err document_start(struct node *node) MUST_CHECK;
+/* Loads the key files anew, and makes the document; bad files change nothing. */
+void document_renew(struct node *node);
+void document_tick(struct node *node);
 
 /* routes.c */
 extern const struct route api_routes[];

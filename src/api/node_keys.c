@@ -2,16 +2,16 @@
  *
  * The keys and secrets in the data folder:
  *
- *   keys/KID.key         server keys, Ed25519; all are published and sign the document, the
- *                        one whose file is the oldest signs requests and responses
+ *   keys/KID.key         server keys, Ed25519; all sign the document, what else they are for
+ *                        is in federation/key_schedule.c
  *   keys/root.pub        public part of the offline root key, base64
  *   keys/token.secret    MAC of access tokens
  *   keys/receipt.secret  MAC of receipt tokens and of login nonces
  */
-#include "restante/node.h"
+#include "node_keys.h"
 
+#include "restante/clock.h"
 #include "restante/crypto.h"
-#include "restante/federation.h"
 #include "restante/log.h"
 
 #include <dirent.h>
@@ -21,31 +21,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_SIZE 4096
-
 static const char *const secret_names[] = {"token.secret", "receipt.secret"};
 
 #define N_SECRETS (sizeof(secret_names) / sizeof(secret_names[0]))
 
-static enum err fail(enum err err, const char *path, const char *why)
+enum err keys_fail(enum err err, const char *path, const char *why)
 {
 	log_error(config, "path=%s reason=%s", log_quote(path), log_quote(why));
 	return err;
 }
 
-/* A path that is too long is an error and never a file that is not there. */
-static enum err keys_path(char out[PATH_SIZE], const char *data_dir, const char *name)
+enum err keys_path(char out[PATH_SIZE], const char *data_dir, const char *name)
 {
 	if (snprintf(out, PATH_SIZE, "%s/keys/%s", data_dir, name) < PATH_SIZE)
 		return ERR_OK;
-	return fail(ERR_VALIDATION, data_dir, strerror(ENAMETOOLONG));
+	return keys_fail(ERR_VALIDATION, data_dir, strerror(ENAMETOOLONG));
 }
 
 static enum err make_folder(const char *path)
 {
 	if (mkdir(path, 0700) == 0 || errno == EEXIST)
 		return ERR_OK;
-	return fail(ERR_INTERNAL, path, strerror(errno));
+	return keys_fail(ERR_INTERNAL, path, strerror(errno));
 }
 
 /* --- making ------------------------------------------------------------------------- */
@@ -57,7 +54,7 @@ static enum err write_root_public(const char *path, const struct sign_key *root)
 	bool ok;
 
 	if (file == NULL)
-		return fail(ERR_INTERNAL, path, strerror(errno));
+		return keys_fail(ERR_INTERNAL, path, strerror(errno));
 	base64_encode_to(bytes_of(root->public_key, sizeof(root->public_key)), text);
 	ok = fprintf(file, "%s\n", text) > 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
 	return fclose(file) == 0 && ok ? ERR_OK : ERR_INTERNAL;
@@ -80,7 +77,7 @@ enum err node_secrets_create(const char *data_dir)
 	return err;
 }
 
-static enum err create_one(const char *kid, const char *path, struct sign_key *key_out)
+enum err keys_create(const char *kid, const char *path, struct sign_key *key_out)
 {
 	enum err err = sign_key_create(bytes_of_text(kid), key_out);
 
@@ -105,9 +102,9 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 	if (err == ERR_OK)
 		err = make_folder(folder);
 	if (err == ERR_OK)
-		err = create_one("k1", key_path, &key);
+		err = keys_create("k1", key_path, &key);
 	if (err == ERR_OK)
-		err = create_one("root", root_path, &root);
+		err = keys_create("root", root_path, &root);
 	if (err == ERR_OK)
 		err = write_root_public(root_pub, &root);
 	if (err == ERR_OK)
@@ -117,44 +114,19 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 	return err;
 }
 
-enum err node_key_add(const struct config *config, const char *kid)
-{
-	char folder[PATH_SIZE], path[PATH_SIZE], name[KID_MAX + sizeof ".key"];
-	struct sign_key key = {0};
-	enum err err;
-
-	if (!kid_is_valid(bytes_of_text(kid)) || strcmp(kid, "root") == 0)
-		return fail(ERR_FORBIDDEN, kid, "not a key id: 1 to 32 of a-z 0-9 _ -");
-	snprintf(name, sizeof(name), "%.*s.key", KID_MAX, kid);
-	err = keys_path(folder, config->node_data_dir, "");
-	if (err == ERR_OK)
-		err = keys_path(path, config->node_data_dir, name);
-	if (err != ERR_OK)
-		return err;
-	if (access(folder, F_OK) != 0)
-		return fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
-	if (access(path, F_OK) == 0 || federation_kid_was_used(config, kid))
-		return fail(ERR_FORBIDDEN, path, "this key id was used before; take another");
-	err = create_one(kid, path, &key);
-	crypto_wipe(&key, sizeof(key));
-	return err;
-}
-
 /* --- loading ------------------------------------------------------------------------ */
 
 struct key_file {
 	char kid[KID_MAX + 1];
-	struct timespec made; /* last written, and keys are written once */
+	int64_t made_ms; /* last written, and keys are written once */
 };
 
 static int is_older(const void *a, const void *b)
 {
 	const struct key_file *one = a, *other = b;
 
-	if (one->made.tv_sec != other->made.tv_sec)
-		return one->made.tv_sec < other->made.tv_sec ? -1 : 1;
-	if (one->made.tv_nsec != other->made.tv_nsec)
-		return one->made.tv_nsec < other->made.tv_nsec ? -1 : 1;
+	if (one->made_ms != other->made_ms)
+		return one->made_ms < other->made_ms ? -1 : 1;
 	return strcmp(one->kid, other->kid);
 }
 
@@ -179,10 +151,12 @@ static enum err key_file_find(const char *data_dir, const char *name, struct byt
 	if (err != ERR_OK)
 		return err;
 	if (!kid_is_valid(kid) || strcmp(name, "root.key") == 0)
-		return fail(ERR_VALIDATION, path, "not the name of a server key; move it away");
+		return keys_fail(ERR_VALIDATION, path,
+				 "not the name of a server key; move it away");
 	if (stat(path, &st) != 0)
-		return fail(ERR_INTERNAL, path, strerror(errno));
-	*file_out = (struct key_file){.made = st.st_mtim};
+		return keys_fail(ERR_INTERNAL, path, strerror(errno));
+	*file_out = (struct key_file){.made_ms = st.st_mtim.tv_sec * SECONDS_MS +
+						 st.st_mtim.tv_nsec / 1000000};
 	memcpy(file_out->kid, kid.data, kid.len);
 	return ERR_OK;
 }
@@ -198,18 +172,18 @@ static enum err key_files_find(const char *data_dir, struct key_file files[NODE_
 
 	*n_out = 0;
 	if (err == ERR_OK && dir == NULL && errno != ENOENT)
-		err = fail(ERR_INTERNAL, folder, strerror(errno));
+		err = keys_fail(ERR_INTERNAL, folder, strerror(errno));
 	while (err == ERR_OK && dir != NULL && (entry = readdir(dir)) != NULL) {
 		if (!kid_of_name(entry->d_name, &kid))
 			continue;
 		err = *n_out < NODE_KEYS_MAX
 			      ? key_file_find(data_dir, entry->d_name, kid, &files[(*n_out)++])
-			      : fail(ERR_VALIDATION, folder, "more than 8 server keys");
+			      : keys_fail(ERR_VALIDATION, folder, "more than 8 server keys");
 	}
 	if (dir != NULL)
 		closedir(dir);
 	if (err == ERR_OK && *n_out == 0)
-		err = fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
+		err = keys_fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
 	return err;
 }
 
@@ -223,11 +197,11 @@ static enum err load_one(const char *data_dir, const char *kid, struct sign_key 
 	if (err == ERR_OK)
 		err = sign_key_load(path, key_out);
 	if (err == ERR_OK && strcmp(key_out->kid, kid) != 0)
-		err = fail(ERR_VALIDATION, path, "the key in it has another key id");
+		err = keys_fail(ERR_VALIDATION, path, "the key in it has another key id");
 	return err;
 }
 
-static enum err load_live(const char *data_dir, struct node_keys *keys)
+static enum err load_server(const char *data_dir, struct node_keys *keys)
 {
 	struct key_file files[NODE_KEYS_MAX];
 	size_t n = 0;
@@ -236,9 +210,12 @@ static enum err load_live(const char *data_dir, struct node_keys *keys)
 	if (err != ERR_OK)
 		return err;
 	qsort(files, n, sizeof(files[0]), is_older);
-	for (size_t i = 0; i < n && err == ERR_OK; i++)
-		err = load_one(data_dir, files[i].kid, &keys->live[i]);
-	keys->n_live = n;
+	crypto_wipe(keys->server, sizeof(keys->server));
+	for (size_t i = 0; i < n && err == ERR_OK; i++) {
+		err = load_one(data_dir, files[i].kid, &keys->server[i]);
+		keys->made_ms[i] = files[i].made_ms;
+	}
+	keys->n_server = n;
 	return err;
 }
 
@@ -250,6 +227,7 @@ static enum err load_root(const char *data_dir, struct node_keys *keys)
 
 	if (err != ERR_OK)
 		return err;
+	keys->has_root = false;
 	file = fopen(path, "r");
 	if (file == NULL)
 		return ERR_OK; /* a node without a root key: allowed */
@@ -259,12 +237,12 @@ static enum err load_root(const char *data_dir, struct node_keys *keys)
 	line[strcspn(line, "\n")] = '\0';
 	keys->has_root = base64_decode_exact(bytes_of_text(line), sizeof(keys->root_public_key),
 					     keys->root_public_key) == ERR_OK;
-	return keys->has_root ? ERR_OK : fail(ERR_VALIDATION, path, "not a public key");
+	return keys->has_root ? ERR_OK : keys_fail(ERR_VALIDATION, path, "not a public key");
 }
 
 enum err node_server_keys_load(const char *data_dir, struct node_keys *keys)
 {
-	enum err err = load_live(data_dir, keys);
+	enum err err = load_server(data_dir, keys);
 
 	return err == ERR_OK ? load_root(data_dir, keys) : err;
 }
@@ -280,9 +258,9 @@ enum err node_secrets_load(const char *data_dir, struct node_keys *keys)
 		if (err == ERR_OK)
 			err = secret_file_load(path, secrets[i]);
 		if (err == ERR_NOT_FOUND)
-			fail(err, path,
-			     "missing; take it from the backup, or restante serve makes a "
-			     "new one");
+			keys_fail(err, path,
+				  "missing; take it from the backup, or restante serve makes a "
+				  "new one");
 	}
 	return err;
 }
@@ -303,4 +281,27 @@ enum err node_keys_load(const char *data_dir, struct node_keys *keys_out)
 void node_keys_wipe(struct node_keys *keys)
 {
 	crypto_wipe(keys, sizeof(*keys));
+}
+
+void node_keys_own(const struct node_keys *keys, int64_t now_ms, struct own_document *own)
+{
+	own->keys = keys->server;
+	own->made_ms = keys->made_ms;
+	own->n_keys = keys->n_server;
+	own->root_public_key = keys->has_root ? keys->root_public_key : NULL;
+	own->now_ms = now_ms;
+}
+
+enum err node_keys_plan(const struct config *config, struct arena *arena,
+			struct node_keys *keys_out, struct own_document *own_out)
+{
+	enum err err;
+
+	*keys_out = (struct node_keys){0};
+	*own_out = (struct own_document){.config = config, .arena = arena};
+	err = node_server_keys_load(config->node_data_dir, keys_out);
+	if (err != ERR_OK)
+		return err;
+	node_keys_own(keys_out, clock_now_ms(), own_out);
+	return federation_own_keys(own_out);
 }

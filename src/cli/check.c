@@ -26,18 +26,18 @@ static bool check_file(const char *what, const char *path)
 
 static bool check_keys(const struct config *config, struct arena *arena)
 {
-	struct node_keys keys = {0};
-	struct text kids;
-	enum err err = node_server_keys_load(config->node_data_dir, &keys);
+	struct own_document own;
+	struct node_keys keys;
+	struct text phases;
+	enum err err = node_keys_plan(config, arena, &keys, &own);
 	bool good = err == ERR_OK;
 
-	text_init(&kids, arena, 64);
-	for (size_t i = 0; i < keys.n_live && good; i++)
-		text_printf(&kids, "%s%s", i > 0 ? ", " : "", keys.live[i].kid);
-	text_puts(&kids, !good		   ? err_code(err)
-			 : keys.n_live > 1 ? "; the first one signs"
-					   : "");
-	good = report("server keys", good, kids.data);
+	text_init(&phases, arena, 64);
+	for (size_t i = 0; i < own.n_keys && good; i++)
+		text_printf(&phases, "%s%s %s", i > 0 ? ", " : "", own.keys[i].kid,
+			    cli_key_phase(arena, &own, i));
+	text_puts(&phases, good ? "" : err_code(err));
+	good = report("server keys", good, phases.data);
 	if (good)
 		report("root key", true, keys.has_root ? "public part known" : "none");
 	err = node_secrets_load(config->node_data_dir, &keys);

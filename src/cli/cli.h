@@ -7,6 +7,7 @@
 #define CLI_H
 
 #include "restante/config.h"
+#include "restante/federation.h"
 #include "restante/store.h"
 
 #define DEFAULT_CONFIG "restante.yaml"
@@ -17,6 +18,7 @@ struct options {
 	const char *dir;
 	const char *days;
 	const char *kid;
+	const char *root;
 	const char *word; /* the one without a dash */
 };
 
@@ -25,7 +27,6 @@ int cli_serve(const struct options *options);
 int cli_check(const struct options *options);
 int cli_dns(const struct options *options);
 int cli_invite(const struct options *options);
-int cli_key_new(const struct options *options);
 int cli_restored(const struct options *options);
 int cli_peer_list(const struct options *options);
 int cli_peer_show(const struct options *options);
@@ -33,6 +34,10 @@ int cli_peer_repin(const struct options *options);
 int cli_peer_block(const struct options *options);
 int cli_peer_allow(const struct options *options);
 int cli_peer_flush(const struct options *options);
+int cli_key_list(const struct options *options);
+int cli_key_rotate(const struct options *options);
+int cli_key_revoke(const struct options *options);
+int cli_key_sign(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);
@@ -41,5 +46,10 @@ bool cli_config(const struct options *options, struct config *config_out);
  * the database lets two write. */
 enum err cli_store(const struct config *config, struct store_op *op,
 		   enum store_kind kind) MUST_CHECK;
+
+/* Of a key in own->document: "signs", "from DATE", "until DATE", "ended". */
+const char *cli_key_phase(struct arena *arena, const struct own_document *own, size_t i);
+/* Its TXT record, as a line of a zone file. */
+void cli_print_txt(const struct own_document *own, size_t i);
 
 #endif

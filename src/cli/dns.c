@@ -30,32 +30,28 @@ static bool print_service(const struct config *config)
 	return true;
 }
 
-static void print_keys(const struct config *config, const struct node_keys *keys)
+/* Those that sign, or will, or have just done so. */
+static void print_keys(const struct own_document *own)
 {
-	struct arena *arena = arena_create();
-
-	for (size_t i = 0; i < keys->n_live; i++) {
-		struct text txt;
-
-		text_init(&txt, arena, 128);
-		txt_write(&txt, keys->live[i].kid, keys->live[i].public_key);
-		printf("_restante.%s. IN TXT \"%s\"\n", config->node_domain, txt.data);
+	for (size_t i = 0; i < own->document.n_keys; i++) {
+		if (federation_key_phase(own, i) != KEY_ENDED)
+			cli_print_txt(own, i);
 	}
-	arena_destroy(&arena);
 }
 
 int cli_dns(const struct options *options)
 {
-	struct node_keys keys = {0};
+	struct own_document own;
+	struct node_keys keys;
 	struct config config;
 	bool ok;
 
 	if (!cli_config(options, &config))
 		return 1;
-	ok = node_server_keys_load(config.node_data_dir, &keys) == ERR_OK &&
+	ok = node_keys_plan(&config, config.arena, &keys, &own) == ERR_OK &&
 	     print_service(&config);
 	if (ok)
-		print_keys(&config, &keys);
+		print_keys(&own);
 	node_keys_wipe(&keys);
 	config_free(&config);
 	return ok ? 0 : 1;

@@ -158,8 +158,11 @@ static void begin_draining(struct server *server)
 
 void server_woken(struct server *server)
 {
-	if (atomic_exchange(&server->reload, false))
+	if (atomic_exchange(&server->reload, false)) {
 		tls_reload(server);
+		if (server->config->reloaded != NULL)
+			server->config->reloaded(server->config->context);
+	}
 	if (!server->draining && atomic_load(&server->stop))
 		begin_draining(server);
 	inbox_dispatch(server->inbox, server->config->context);

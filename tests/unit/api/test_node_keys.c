@@ -12,7 +12,6 @@
 #include "restante/node.h"
 #include "support.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -55,8 +54,8 @@ static void new_keys_load_and_stay_the_same(void **state)
 	(void)state;
 	assert_int_equal(node_keys_load(data_dir, &first), ERR_OK);
 	assert_int_equal(node_keys_load(data_dir, &again), ERR_OK);
-	assert_int_equal(first.n_live, 1);
-	assert_string_equal(first.live[0].kid, "k1");
+	assert_int_equal(first.n_server, 1);
+	assert_string_equal(first.server[0].kid, "k1");
 	assert_true(first.has_root);
 	assert_memory_equal(&first, &again, sizeof(first));
 }
@@ -96,52 +95,6 @@ static void folder_without_a_server_key_is_refused(void **state)
 	assert_int_equal(node_keys_load(data_dir, &keys), ERR_NOT_FOUND);
 }
 
-static const struct config *config(void)
-{
-	static struct config made;
-
-	made = (struct config){.node_domain = "a.example", .node_data_dir = data_dir};
-	return &made;
-}
-
-static void set_age(const char *name, time_t seconds)
-{
-	struct timespec times[2] = {{.tv_sec = 1767225600 - seconds},
-				    {.tv_sec = 1767225600 - seconds}};
-
-	assert_int_equal(utimensat(AT_FDCWD, file(name), times, 0), 0);
-}
-
-static void oldest_key_is_the_first(void **state)
-{
-	struct node_keys keys;
-
-	(void)state;
-	assert_int_equal(node_key_add(config(), "k10"), ERR_OK);
-	assert_int_equal(node_key_add(config(), "a1"), ERR_OK);
-	set_age("k1.key", 20);
-	set_age("k10.key", 10);
-	set_age("a1.key", 10);
-	assert_int_equal(node_keys_load(data_dir, &keys), ERR_OK);
-	assert_int_equal(keys.n_live, 3);
-	assert_string_equal(keys.live[0].kid, "k1");
-	assert_string_equal(keys.live[1].kid, "a1");
-	assert_string_equal(keys.live[2].kid, "k10");
-}
-
-static void key_id_is_used_once(void **state)
-{
-	struct node_keys keys;
-
-	(void)state;
-	assert_int_equal(node_key_add(config(), "k1"), ERR_FORBIDDEN);
-	assert_int_equal(node_key_add(config(), "root"), ERR_FORBIDDEN);
-	assert_int_equal(node_key_add(config(), "K2"), ERR_FORBIDDEN);
-	assert_int_equal(node_key_add(config(), "../k2"), ERR_FORBIDDEN);
-	assert_int_equal(node_keys_load(data_dir, &keys), ERR_OK);
-	assert_int_equal(keys.n_live, 1);
-}
-
 static void key_file_that_does_not_belong_is_refused(void **state)
 {
 	static const char *const names[] = {"k2.key", "root.key", "k1 old.key"};
@@ -156,20 +109,6 @@ static void key_file_that_does_not_belong_is_refused(void **state)
 		assert_int_equal(unlink(file(names[i])), 0);
 	}
 	assert_int_equal(node_keys_load(data_dir, &keys), ERR_OK);
-}
-
-static void more_keys_than_fit_are_refused(void **state)
-{
-	struct node_keys keys;
-	char kid[8];
-
-	(void)state;
-	for (int i = 2; i <= NODE_KEYS_MAX + 1; i++) {
-		assert_int_equal(node_keys_load(data_dir, &keys), ERR_OK);
-		snprintf(kid, sizeof(kid), "k%d", i);
-		assert_int_equal(node_key_add(config(), kid), ERR_OK);
-	}
-	assert_int_equal(node_keys_load(data_dir, &keys), ERR_VALIDATION);
 }
 
 static void loading_makes_no_secret(void **state)
@@ -211,10 +150,7 @@ int main(void)
 		TEST(keys_are_never_made_over_others),
 		TEST(key_that_others_can_read_is_refused),
 		TEST(folder_without_a_server_key_is_refused),
-		TEST(oldest_key_is_the_first),
-		TEST(key_id_is_used_once),
 		TEST(key_file_that_does_not_belong_is_refused),
-		TEST(more_keys_than_fit_are_refused),
 		TEST(loading_makes_no_secret),
 		TEST(path_that_is_too_long_is_no_empty_secret),
 	};

@@ -22,7 +22,8 @@ struct fixture {
 	struct arena *arena;
 	struct config config;
 	char *folder;
-	struct sign_key keys[3];
+	struct sign_key keys[3], root;
+	int64_t made_ms[3];
 	struct server_document document;
 	struct bytes wrapper;
 };
@@ -40,11 +41,16 @@ static int setup(void **state)
 				    .node_abuse_contact = "mailto:abuse@a.example",
 				    .federation_url = "",
 				    .federation_api_url = "",
+				    .federation_key_overlap = 2 * DAYS_MS,
 				    .limits_body = 5000000,
 				    .limits_content = 70000};
 	for (size_t i = 0; i < 3; i++)
 		if (sign_key_create(bytes_of_text(kids[i]), &f->keys[i]) != ERR_OK)
 			return -1;
+	if (sign_key_create(bytes_of_text("root"), &f->root) != ERR_OK)
+		return -1;
+	for (size_t i = 0; i < 3; i++)
+		f->made_ms[i] = NOW;
 	*state = f;
 	return 0;
 }
@@ -59,23 +65,35 @@ static int teardown(void **state)
 	return 0;
 }
 
+static enum err make_by(struct fixture *f, size_t first, size_t n, int64_t now_ms,
+			const struct sign_key *root)
+{
+	struct own_document own = {.config = &f->config,
+				   .keys = &f->keys[first],
+				   .made_ms = &f->made_ms[first],
+				   .n_keys = n,
+				   .root_public_key = f->root.public_key,
+				   .root = root,
+				   .now_ms = now_ms,
+				   .arena = f->arena};
+	enum err err = federation_own_document(&own);
+
+	f->document = own.document;
+	f->wrapper = own.wrapper;
+	return err;
+}
+
 static enum err make(struct fixture *f, size_t first, size_t n, int64_t now_ms)
 {
-	return federation_own_document(&f->config, &f->keys[first], n, NULL, now_ms, f->arena,
-				       &f->document, &f->wrapper);
+	return make_by(f, first, n, now_ms, NULL);
 }
 
 static void the_first_document_is_valid(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t base_point[32];
 	const char *reason = "";
 
-	memset(base_point, 0x66, sizeof base_point);
-	base_point[0] = 0x58;
-	assert_int_equal(federation_own_document(&f->config, f->keys, 2, base_point, NOW,
-						 f->arena, &f->document, &f->wrapper),
-			 ERR_OK);
+	assert_int_equal(make(f, 0, 2, NOW), ERR_OK);
 	assert_int_equal(document_verify(&f->document, "a.example", NOW, &reason), ERR_OK);
 	assert_int_equal(document_verify(&f->document, "a.example", NOW + 7 * DAYS_MS, &reason),
 			 ERR_OK);
@@ -91,8 +109,7 @@ static void the_first_document_is_valid(void **state)
 	assert_int_equal(f->document.content_bytes, 70000);
 	assert_int_equal(f->document.n_keys, 2);
 	assert_int_equal(f->document.n_signatures, 2);
-	assert_int_equal(f->document.keys[0].not_before_ms, NOW - DAYS_MS);
-	assert_int_equal(f->document.keys[0].not_after_ms, NOW + 365 * DAYS_MS);
+	assert_null(f->document.root_signed);
 }
 
 static void the_next_one_goes_on_from_it(void **state)
@@ -110,7 +127,7 @@ static void the_next_one_goes_on_from_it(void **state)
 	assert_int_equal(make(f, 0, 1, NOW + DAYS_MS), ERR_OK);
 	assert_int_equal(f->document.revision, NOW + DAYS_MS);
 	/* A key begins when it began. */
-	assert_int_equal(f->document.keys[0].not_before_ms, NOW - HOURS_MS - DAYS_MS);
+	assert_int_equal(f->document.keys[0].not_before_ms, NOW - DAYS_MS);
 	assert_int_equal(f->document.keys[0].not_after_ms, NOW + 366 * DAYS_MS);
 }
 
@@ -134,38 +151,6 @@ static void the_file_is_what_is_served(void **state)
 	f->folder = support_make_dir();
 }
 
-static void a_key_that_is_gone_is_ended_for_a_year(void **state)
-{
-	struct fixture *f = *state;
-	const char *reason = "";
-
-	assert_int_equal(make(f, 0, 2, NOW), ERR_OK);
-	assert_int_equal(make(f, 1, 1, NOW + DAYS_MS), ERR_OK);
-	assert_int_equal(f->document.n_keys, 2);
-	assert_string_equal(f->document.keys[0].kid, "k2");
-	assert_string_equal(f->document.keys[1].kid, "k1");
-	assert_int_equal(f->document.keys[1].not_after_ms, NOW + DAYS_MS - 1);
-	assert_int_equal(f->document.n_signatures, 1);
-	assert_int_equal(document_verify(&f->document, "a.example", NOW + DAYS_MS, &reason),
-			 ERR_OK);
-	/* Its end does not move on. */
-	assert_int_equal(make(f, 1, 1, NOW + 300 * DAYS_MS), ERR_OK);
-	assert_int_equal(f->document.keys[1].not_after_ms, NOW + DAYS_MS - 1);
-	assert_int_equal(make(f, 1, 1, NOW + 400 * DAYS_MS), ERR_OK);
-	assert_int_equal(f->document.n_keys, 1);
-}
-
-static void a_key_id_is_not_used_again(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
-	assert_int_equal(make(f, 2, 1, NOW + 1), ERR_VALIDATION);
-	assert_int_equal(make(f, 1, 1, NOW + 2), ERR_OK);
-	assert_int_equal(make(f, 2, 1, NOW + 3), ERR_VALIDATION);
-	assert_int_equal(make(f, 0, 0, NOW + 4), ERR_VALIDATION);
-}
-
 static void smaller_bodies_are_published(void **state)
 {
 	struct fixture *f = *state;
@@ -175,16 +160,62 @@ static void smaller_bodies_are_published(void **state)
 	assert_int_equal(f->document.transaction_bytes, 1 << 20);
 }
 
-static void key_ids_that_were_published_are_known(void **state)
+static void the_last_document_can_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct server_document last;
+
+	assert_int_equal(federation_last_document(&f->config, f->arena, &last), ERR_NOT_FOUND);
+	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
+	assert_int_equal(make(f, 1, 1, NOW + 1), ERR_OK);
+	assert_int_equal(federation_last_document(&f->config, f->arena, &last), ERR_OK);
+	assert_non_null(document_key(&last, "k1")); /* ended */
+	assert_non_null(document_key(&last, "k2"));
+}
+
+/* The root */
+
+static void what_the_root_signed_last_comes_with_every_document(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes raw;
+
+	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
+	assert_int_equal(make_by(f, 0, 2, NOW + 1, &f->root), ERR_OK);
+	raw = f->document.raw;
+	for (int64_t i = 2; i < 4; i++) {
+		const struct server_document *by_root = f->document.root_signed;
+
+		assert_non_null(by_root);
+		assert_true(bytes_equal(by_root->raw, raw));
+		assert_true(document_signed_by(by_root, f->root.public_key));
+		assert_int_equal(by_root->n_signatures, 1);
+		assert_false(document_signed_by(&f->document, f->root.public_key));
+		assert_int_equal(make(f, 1, 1, NOW + i), ERR_OK);
+	}
+	assert_int_equal(make_by(f, 1, 1, NOW + 4, &f->root), ERR_OK);
+	assert_int_equal(f->document.root_signed->revision, NOW + 4);
+}
+
+/* Others take no notice of what is older than what the root has signed. */
+static void what_follows_is_newer_than_what_the_root_signed(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_false(federation_kid_was_used(&f->config, "k1"));
-	assert_int_equal(make(f, 0, 1, NOW), ERR_OK);
-	assert_int_equal(make(f, 1, 1, NOW + 1), ERR_OK);
-	assert_true(federation_kid_was_used(&f->config, "k1")); /* ended */
-	assert_true(federation_kid_was_used(&f->config, "k2"));
-	assert_false(federation_kid_was_used(&f->config, "k3"));
+	assert_int_equal(make_by(f, 0, 1, NOW, &f->root), ERR_OK);
+	assert_int_equal(unlink(arena_printf(f->arena, "%s/document.json", f->folder)), 0);
+	assert_int_equal(make(f, 0, 1, NOW - HOURS_MS), ERR_OK);
+	assert_int_equal(f->document.root_signed->revision, NOW);
+	assert_int_equal(f->document.revision, NOW + 1);
+}
+
+static void what_another_root_signed_is_left_out(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(make_by(f, 0, 1, NOW, &f->keys[1]), ERR_OK);
+	assert_int_equal(make(f, 0, 1, NOW + 1), ERR_OK);
+	assert_null(f->document.root_signed);
 }
 
 static void a_damaged_file_begins_anew(void **state)
@@ -225,9 +256,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_first_document_is_valid),
 		TEST(the_next_one_goes_on_from_it),
-		TEST(a_key_that_is_gone_is_ended_for_a_year),
-		TEST(a_key_id_is_not_used_again),
-		TEST(key_ids_that_were_published_are_known),
+		TEST(the_last_document_can_be_read),
+		TEST(what_the_root_signed_last_comes_with_every_document),
+		TEST(what_follows_is_newer_than_what_the_root_signed),
+		TEST(what_another_root_signed_is_left_out),
 		TEST(smaller_bodies_are_published),
 		TEST(a_damaged_file_begins_anew),
 		TEST(urls_come_from_the_configuration),

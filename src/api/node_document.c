@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server document and the keys in it while the node runs. It is made anew every hour, on
+ * SIGHUP, and when the turn of a key comes; each time the key files are loaded anew. Net
+ * thread.
+ */
+#include "node.h"
+
+#include "restante/clock.h"
+#include "restante/log.h"
+
+#define RENEW_EVERY_MS HOURS_MS
+#define RENEW_AGAIN_MS MINUTES_MS /* where it could not be made */
+
+static void sign_with(struct node *node, const struct sign_key *key)
+{
+	if (strcmp(node->signer.kid, key->kid) == 0)
+		return;
+	node->signer = *key;
+	node->signer_is_news = true;
+	log_info(server_keys, "signs=%s", key->kid);
+}
+
+/* All of it, or nothing changes. */
+static enum err use(struct node *node, const struct node_keys *keys)
+{
+	struct own_document own = {.config = node->config, .arena = arena_create()};
+	enum err err;
+
+	node_keys_own(keys, clock_now_ms(), &own);
+	err = federation_own_document(&own);
+	if (err != ERR_OK) {
+		arena_destroy(&own.arena);
+		return err;
+	}
+	if (node->document_arena != NULL)
+		arena_destroy(&node->document_arena);
+	node->document_arena = own.arena;
+	node->document = own.wrapper;
+	node->document_due_ms = own.next_ms;
+	memcpy(node->authority, own.document.authority, sizeof(node->authority));
+	sign_with(node, &keys->server[own.signer]);
+	node->keys = *keys;
+	return ERR_OK;
+}
+
+enum err document_start(struct node *node)
+{
+	struct node_keys keys;
+	enum err err = node_keys_load(node->config->node_data_dir, &keys);
+
+	if (err != ERR_OK)
+		return err;
+	err = use(node, &keys);
+	node_keys_wipe(&keys);
+	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;
+	return err;
+}
+
+void document_renew(struct node *node)
+{
+	struct node_keys keys = node->keys; /* its secrets */
+	enum err err = node_server_keys_load(node->config->node_data_dir, &keys);
+
+	if (err == ERR_OK)
+		err = use(node, &keys);
+	if (err != ERR_OK) {
+		log_error(server_keys, "reason=\"the new ones are not used\" err=%s",
+			  err_code(err));
+		keys = node->keys;
+		err = use(node, &keys);
+	}
+	node_keys_wipe(&keys);
+	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;
+	if (err != ERR_OK) { /* the last document is good for some days yet */
+		node->renew_ms = clock_monotonic_ms() + RENEW_AGAIN_MS;
+		node->document_due_ms = INT64_MAX;
+	}
+}
+
+void document_tick(struct node *node)
+{
+	if (clock_monotonic_ms() >= node->renew_ms || clock_now_ms() >= node->document_due_ms)
+		document_renew(node);
+	if (node->signer_is_news)
+		node->signer_is_news = !federation_key_set(node->federation, &node->signer);
+}
