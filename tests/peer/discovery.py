@@ -22,6 +22,7 @@ from wire import (DAY, DOMAIN, HOUR, KID, Refusal, TryLater, b64, list_of, now_m
 WELL_KNOWN = "/.well-known/restante"
 DOCUMENT_BYTES = 64 * 1024
 REPLY_BYTES = 8 << 20
+CLOCKS_DIFFER = 300_000
 
 
 # Section 4.1: server keys and the server document
@@ -45,11 +46,13 @@ class ServerKey:
 PublicKey = namedtuple("PublicKey", "bytes not_before not_after")
 
 
-def sign_document(content, signers):
-    """What is served at WELL_KNOWN. `signers`: {kid or "root": SigningKey}."""
+def sign_document(content, signers, root_signed=None):
+    """What is served at WELL_KNOWN. `signers`: {kid or "root": SigningKey}. `root_signed`: the
+    same of the last document that the root has signed."""
     return {"document": b64(content),
             "signatures": {name: b64(key.sign(content).signature)
-                           for name, key in signers.items()}}
+                           for name, key in signers.items()},
+            **({"root_signed": root_signed} if root_signed else {})}
 
 
 @dataclass
@@ -63,10 +66,39 @@ class Document:
     authority: str
     signatures: dict
     bytes: bytes
+    root_signed: Any = None  # the document that came along, not checked
 
     def is_signed_by(self, name, public_key):
         """Also for a key that the document itself does not name any more."""
         return name in self.signatures and verifies(public_key, self.signatures[name], self.bytes)
+
+
+def read_document(envelope):
+    """Its form only; raises one of MALFORMED."""
+    data = unb64(envelope["document"])
+    content = parse_json(data)
+    signatures = {name: unb64(value) for name, value in envelope["signatures"].items()}
+    keys = {text_of(key, "kid", KID): PublicKey(unb64(key["public_key"]),
+                                                number_of(key, "not_before"),
+                                                number_of(key, "not_after"))
+            for key in list_of(content, "keys", 1, 8)}
+    root_key = content.get("root_key")
+    root_key = None if root_key is None else unb64(root_key)
+    number_of(content, "issued_at")
+    valid_until = number_of(content, "valid_until")
+    revision = number_of(content, "revision")
+    url = re.fullmatch(r"https://([^:/]+)(?::([0-9]{1,5}))?", content["federation"])
+    if not url or not re.fullmatch(DOMAIN, url[1]):
+        raise ValueError("federation is not https://host[:port]")
+    if "root" in keys or len(keys) != len(content["keys"]):
+        raise ValueError("kids")
+    if any(len(key.bytes) != 32 for key in keys.values()):
+        raise ValueError("keys have 32 bytes")
+    authority = url[1] if url[2] in (None, "443") else f"{url[1]}:{url[2]}"
+    return Document(content, keys, root_key, revision, valid_until, authority, signatures, data)
+
+
+MALFORMED = (Refusal, KeyError, TypeError, AttributeError, ValueError)
 
 
 def check_document(served, domain, now):
@@ -77,38 +109,25 @@ def check_document(served, domain, now):
 
     try:
         envelope = parse_json(served)
-        data = unb64(envelope["document"])
-        content = parse_json(data)
-        signatures = {name: unb64(value) for name, value in envelope["signatures"].items()}
-        keys = {text_of(key, "kid", KID): PublicKey(unb64(key["public_key"]),
-                                                    number_of(key, "not_before"),
-                                                    number_of(key, "not_after"))
-                for key in list_of(content, "keys", 1, 8)}
-        root_key = content.get("root_key")
-        root_key = None if root_key is None else unb64(root_key)
-        issued_at = number_of(content, "issued_at")
-        valid_until = number_of(content, "valid_until")
-        revision = number_of(content, "revision")
-        url = re.fullmatch(r"https://([^:/]+)(?::([0-9]{1,5}))?", content["federation"])
-        demand(url and re.fullmatch(DOMAIN, url[1]), "federation is not https://host[:port]")
-    except (Refusal, KeyError, TypeError, AttributeError, ValueError) as error:
+        document = read_document(envelope)
+        if "root_signed" in envelope:
+            document.root_signed = read_document(envelope["root_signed"])
+    except MALFORMED as error:
         raise TryLater(f"document of {domain}: {error!r}") from error
-    demand(content.get("server") == domain, "it is of another server")
-    demand(issued_at - 300_000 <= now <= valid_until, "it is not valid now")
-    demand(valid_until - issued_at <= 7 * DAY, "it is valid for too long")
-    demand("root" not in keys and len(keys) == len(content["keys"]), "kids")
-    demand(all(len(key.bytes) == 32 for key in keys.values()), "keys have 32 bytes")
-    live = {kid for kid, key in keys.items() if key.not_before <= now <= key.not_after}
+    issued_at = document.content["issued_at"]
+    demand(document.content.get("server") == domain, "it is of another server")
+    demand(issued_at - CLOCKS_DIFFER <= now <= document.valid_until, "it is not valid now")
+    demand(document.valid_until - issued_at <= 7 * DAY, "it is valid for too long")
+    live = {kid for kid, key in document.keys.items() if key.not_before <= now <= key.not_after}
     demand(live, "no key is live")
-    demand(live <= signatures.keys(), "a live key has not signed")
-    named = {kid: key.bytes for kid, key in keys.items()}
-    if root_key is not None:
-        named["root"] = root_key
+    demand(live <= document.signatures.keys(), "a live key has not signed")
+    named = {kid: key.bytes for kid, key in document.keys.items()}
+    if document.root_key is not None:
+        named["root"] = document.root_key
     for name, public_key in named.items():
-        demand(name not in signatures or verifies(public_key, signatures[name], data),
+        demand(name not in document.signatures or document.is_signed_by(name, public_key),
                f"the signature of {name} does not verify")
-    authority = url[1] if url[2] in (None, "443") else f"{url[1]}:{url[2]}"
-    return Document(content, keys, root_key, revision, valid_until, authority, signatures, data)
+    return document
 
 
 # DNS: a stub resolver that knows the three kinds of records needed here
@@ -219,12 +238,25 @@ class Remote:
     conflict: bool   # its document shows keys that are not trusted
     good_until: int
 
+    def key(self, kid):
+        """What may sign now. Its owner uses a new key from not_before on by its own clock."""
+        key, now = self.keys.get(kid), now_ms()
+        in_time = key is not None and key.not_before - CLOCKS_DIFFER <= now <= key.not_after
+        return key if in_time else None
+
 
 @dataclass
 class Pin:
     keys: dict
     root_key: Any
     revision: int
+    root_revision: int = 0  # of the last document that was followed because the root signed it
+
+    def root_has_signed(self, document):
+        """After all that it has signed before: what is older could be shown again by whoever
+        holds a key that it names."""
+        return self.root_key is not None and document.revision > self.root_revision and \
+            document.is_signed_by("root", self.root_key)
 
 
 class Connection(http.client.HTTPSConnection):
@@ -316,24 +348,44 @@ class Directory:
         """The table of section 4.3, without its rows for DNSSEC: this resolver does not
         validate. Answers the keys that are accepted and whether there is a conflict."""
         pin = self.pins.get(domain)
-        new_keys = {kid: key.bytes for kid, key in document.keys.items()}
         if pin is None:
             if not self._txt_matches(domain, document):
                 raise Refusal(403, "KEY_CONFLICT", "DNS and document name different keys")
-            self.pins[domain] = Pin(document.keys, document.root_key, document.revision)
-            return document.keys, False
-        if {kid: key.bytes for kid, key in pin.keys.items()} == new_keys:
-            pin.revision = max(pin.revision, document.revision)
-            return document.keys, False
-        by_root = pin.root_key is not None and document.is_signed_by("root", pin.root_key)
-        by_key = any(document.is_signed_by(kid, key.bytes) for kid, key in pin.keys.items()
+            pin = self.pins[domain] = Pin(document.keys, document.root_key, document.revision)
+            for signed in document.root_signed, document:
+                if signed and pin.root_has_signed(signed):
+                    pin.root_revision = signed.revision
+            return pin.keys, False
+        root_signed = document.root_signed
+        if root_signed and root_signed.content.get("server") == domain and \
+                pin.root_has_signed(root_signed):
+            pin = self._follow_root(domain, root_signed)
+        if document.revision > pin.revision and pin.root_has_signed(document):
+            pin = self._follow_root(domain, document)
+        if not self._is_signed_by(pin, document):
+            return pin.keys, True
+        if document.revision > pin.revision:
+            pin.keys = {**pin.keys, **document.keys}
+            pin.revision = document.revision
+        return pin.keys, False
+
+    def _follow_root(self, domain, document):
+        """The old keys end at once."""
+        pin = self.pins[domain] = Pin(document.keys, document.root_key, document.revision,
+                                      document.revision)
+        return pin
+
+    @staticmethod
+    def _is_signed_by(pin, document):
+        """By a pinned key that has not ended, as a newer one if it brings other keys. No kid
+        may stand for another key than before."""
+        same = [kid in pin.keys and pin.keys[kid].bytes == key.bytes
+                for kid, key in document.keys.items()]
+        reused = any(kid in pin.keys and pin.keys[kid].bytes != key.bytes
+                     for kid, key in document.keys.items())
+        signed = any(document.is_signed_by(kid, key.bytes) for kid, key in pin.keys.items()
                      if key.not_after >= now_ms())
-        if document.revision > pin.revision and (by_root or by_key):
-            kept = {} if by_root else pin.keys
-            self.pins[domain] = Pin({**kept, **document.keys}, document.root_key,
-                                    document.revision)
-            return self.pins[domain].keys, False
-        return pin.keys, True
+        return signed and not reused and (all(same) or document.revision > pin.revision)
 
     def _txt_matches(self, domain, document):
         published = parse_txt(self._resolver.query(f"_restante.{domain}", TXT))

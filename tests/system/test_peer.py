@@ -20,7 +20,7 @@ from discovery import ServerKey, check_document, parse_txt  # noqa: E402
 from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
 from nacl.signing import SigningKey  # noqa: E402
 from peer import TRANSACTIONS, LIMITS, Stream  # noqa: E402
-from wire import REQUEST_TAG, RESPONSE_TAG, Asked, Refusal, Reply, TryLater  # noqa: E402
+from wire import DAY, REQUEST_TAG, RESPONSE_TAG, Asked, Refusal, Reply, TryLater  # noqa: E402
 from wire import content_digest, dump_json, now_ms, parse_json, random_text  # noqa: E402
 from wire import request_components, response_components, sign  # noqa: E402
 
@@ -80,6 +80,11 @@ def test_vectors_of_the_document():
     document = check_document(served, "a.example", 1767225600000)
     assert document.authority == "a.example"
     assert document.is_signed_by("root", document.root_key)
+    *_, later = re.findall(r'^{"document":.*}$', text, re.MULTILINE)
+    later = check_document(later.encode(), "a.example", 1767225600000 + 20 * DAY)
+    assert set(later.keys) == {"k1", "k2"} and "root" not in later.signatures
+    assert later.root_signed.is_signed_by("root", document.root_key)
+    assert document.revision < later.root_signed.revision < later.revision
     txt, = re.findall(r"^v=restante1; kid=k1; .*$", text, re.MULTILINE)
     assert parse_txt([txt]) == {"k1": {document.keys["k1"].bytes}}
 

@@ -86,30 +86,55 @@ def response(key, request_body, body):
     show("response_signature", f"restante=:{key.sign(base.encode())}:")
 
 
-def document(key, root):
-    raw = json.dumps({
+def document_text(root, keys, days, previous=None):
+    """The document that many days later. `keys`: (kid, key, not_before, not_after)."""
+    issued = (CREATED + days * 86400) * 1000
+    return json.dumps({
         "server": "a.example",
         "federation": "https://a.example",
         "api": "https://a.example",
-        "keys": [{"kid": "k1", "public_key": b64(key.public),
-                  "not_before": 1767139200000, "not_after": 1798761600000}],
+        "keys": [{"kid": kid, "public_key": b64(key.public),
+                  "not_before": not_before, "not_after": not_after}
+                 for kid, key, not_before, not_after in keys],
         "root_key": b64(root.public),
-        "revision": CREATED * 1000,
-        "previous": None,
-        "issued_at": CREATED * 1000,
-        "valid_until": (CREATED + 7 * 86400) * 1000,
+        "revision": issued,
+        "previous": previous and b64(hashlib.sha256(previous.encode()).digest()),
+        "issued_at": issued,
+        "valid_until": issued + 7 * 86400 * 1000,
         "limits": {"transaction_items": 1000, "transaction_bytes": 4194304,
                    "content_bytes": 98304},
         "software": {"name": "restante", "version": "0.1.0"},
         "abuse": "mailto:abuse@a.example",
     }, separators=(",", ":"))
-    wrapper = json.dumps({"document": b64(raw.encode()),
-                          "signatures": {"k1": key.sign(raw.encode()),
-                                         "root": root.sign(raw.encode())}},
-                         separators=(",", ":"))
+
+
+def wrap(raw, signers, **more):
+    return {"document": b64(raw.encode()),
+            "signatures": {name: key.sign(raw.encode()) for name, key in signers.items()},
+            **more}
+
+
+def show_wrapper(name, wrapper):
+    show(name, json.dumps(wrapper, separators=(",", ":")))
+
+
+def document(key, root):
+    raw = document_text(root, [("k1", key, 1767139200000, 1798761600000)], 0)
     show("document", raw)
-    show("document_wrapper", wrapper)
+    show_wrapper("document_wrapper", wrap(raw, {"k1": key, "root": root}))
     show("document_txt", f"v=restante1; kid=k1; key={b64(key.public)}")
+    return raw
+
+
+def revocation(key, new_key, root, first):
+    """A day later the root revokes k1; 20 days later still the node renews its document."""
+    old = ("k1", key, 1767139200000, (CREATED + 86400) * 1000 - 1)
+    revoked = document_text(root, [("k2", new_key, 1767225600000, 1798848000000), old], 1, first)
+    later = document_text(root, [("k2", new_key, 1767225600000, 1800489600000), old], 20, revoked)
+    show("root_document", revoked)
+    show("later_document", later)
+    show_wrapper("later_document_wrapper",
+                 wrap(later, {"k2": new_key}, root_signed=wrap(revoked, {"root": root})))
 
 
 def login(key):
@@ -124,17 +149,18 @@ def main():
     a = Key(bytes.fromhex("9f8362f87a484a954e6e740c5b4c0e84229139a20aa8ab56ff66586f6a7d29c5"))
     b = Key(bytes(range(32)))
     root = Key(bytes(range(32, 64)))
+    a2 = Key(bytes(range(64, 96)))
     body = (b'{"stream":"' + NONCE.encode() + b'","seq":1,"items":[{"kind":"devices_changed",'
             b'"address":"alice@a.example","list_version":1767225600000}]}')
 
     print("# Test vectors of docs/protocol.md section 5; made by make_s2s_profile.py.")
     print("# A name and, behind one blank, its value; lines of one name are joined by LF.")
-    for name, key in (("a", a), ("b", b), ("root", root)):
+    for name, key in (("a", a), ("b", b), ("root", root), ("a2", a2)):
         show(name + "_seed", key.seed.hex())
         show(name + "_public", b64(key.public))
     request(a, body)
     response(b, body, b'{"acked":1,"results":[]}')
-    document(a, root)
+    revocation(a, a2, root, document(a, root))
     login(a)
 
 

@@ -446,6 +446,17 @@ static void document_and_login_of_the_protocol_page_verify(void **state)
 	assert_int_equal(txt_decode(vector_bytes(f, "document_txt"), kid, kid_key), ERR_OK);
 	assert_memory_equal(kid_key, f->a.public_key, 32);
 
+	assert_int_equal(
+		document_decode(f->arena, vector_bytes(f, "later_document_wrapper"), &document),
+		ERR_OK);
+	assert_int_equal(
+		document_verify(&document, "a.example", NOW_MS + 20 * DAYS_MS, &reason),
+		ERR_OK);
+	assert_true(bytes_equal(document.raw, vector_bytes(f, "later_document")));
+	assert_true(bytes_equal(document.root_signed->raw, vector_bytes(f, "root_document")));
+	assert_true(document_signed_by(document.root_signed, root_key));
+	assert_false(document_signed_by(&document, root_key));
+
 	assert_int_equal(hex_decode(hex, hex.len / 2, data), ERR_OK);
 	assert_int_equal(base64_decode_exact(vector_bytes(f, "login_signature"), 64, signature),
 			 ERR_OK);
