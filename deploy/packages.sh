@@ -20,7 +20,7 @@ LAB_PACKAGES=(
 
 TEST_PACKAGES=(
     libcmocka-dev clang libclang-rt-14-dev
-    python3-pytest python3-cryptography
+    python3-pytest python3-pytest-xdist python3-cryptography
     unbound ldnsutils
 )
 

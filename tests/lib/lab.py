@@ -13,8 +13,10 @@ ends with this process. Needs Debian's openssl and dnsmasq-base; Python's standa
 """
 
 import ctypes
+import fcntl
 import http.client
 import os
+import random
 import re
 import shutil
 import signal
@@ -45,10 +47,28 @@ def find_binary():
     return path.resolve()
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind((ADDRESS, 0))
-        return s.getsockname()[1]
+# Below those that the kernel gives to whoever does not ask for one.
+PORTS = range(20000, 32000)
+_taken = []  # locked files, one for each port, as long as this process lives
+
+
+def free_port():
+    """A port for TCP and UDP that nobody uses, nor another lab while this process lives."""
+    folder = Path(tempfile.gettempdir()) / f"restante-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.choice(PORTS)
+        lock = open(folder / str(port), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind((ADDRESS, port))
+        except OSError:
+            lock.close()
+            continue
+        _taken.append(lock)
+        return port
 
 
 def wait_until(done, what, seconds=10, pause=0.02):
@@ -156,7 +176,7 @@ class NameServer:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir()
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = free_port()
         self.addresses = {}  # name -> [address]
         self.services = {}   # domain -> [(priority, weight, port, target)]
         self.texts = {}      # domain -> [text]: TXT records of _restante.<domain>

@@ -101,7 +101,7 @@ def test_answers_over_tcp_when_they_are_too_large_for_udp(domain, names, alice):
 
 
 def test_next_name_server_when_the_first_is_dead(domain, node, names):
-    servers = f"{ADDRESS}:{free_port(socket.SOCK_DGRAM)},{ADDRESS}:{names.port}"
+    servers = f"{ADDRESS}:{free_port()},{ADDRESS}:{names.port}"
     other = node.lab.add_node("two.test", federation__dns_servers=servers, **OPTIONS)
     other.start()
     assert try_claim(new_phone(other), domain.pat.address) == OK
