@@ -213,13 +213,13 @@ static enum err sign(struct own_document *own)
 
 static enum err publish(struct own_document *own)
 {
-	struct server_document root_document;
-	struct bytes root_wrapper;
+	struct server_document *root_signed = arena_new(own->arena, struct server_document);
+	struct bytes root_wrapper = {0};
 	enum err err = ERR_OK;
 
 	if (own->root != NULL) {
-		err = root_sign(own, &root_wrapper, &root_document);
-		own->document.root_signed = &root_document;
+		err = root_sign(own, &root_wrapper, root_signed);
+		own->document.root_signed = root_signed;
 	}
 	if (err == ERR_OK)
 		err = sign(own);
@@ -230,18 +230,19 @@ static enum err publish(struct own_document *own)
 
 static enum err make(struct own_document *own)
 {
-	struct server_document last, root_signed;
+	struct server_document *root_signed = arena_new(own->arena, struct server_document);
+	struct server_document last;
 	bool has_last, has_root_signed;
 	enum err err = last_read(own->config, own->arena, &last, &has_last);
 
 	if (err == ERR_OK)
-		err = root_signed_read(own, &root_signed, &has_root_signed);
+		err = root_signed_read(own, root_signed, &has_root_signed);
 	if (err == ERR_OK)
 		err = key_schedule(own, has_last ? &last : NULL);
 	if (err != ERR_OK)
 		return err;
 	fill(own);
-	own->document.root_signed = has_root_signed ? &root_signed : NULL;
+	own->document.root_signed = has_root_signed ? root_signed : NULL;
 	chain(&own->document, has_last ? &last : NULL, own->document.root_signed, own->now_ms);
 	return publish(own);
 }

@@ -102,13 +102,13 @@ static enum err choose_kid(const struct config *config, const char *wanted,
 
 /* --- changing ----------------------------------------------------------------------- */
 
-static enum err key_path(char out[PATH_SIZE], const struct config *config, const char *kid,
+static enum err key_path(char path_out[PATH_SIZE], const struct config *config, const char *kid,
 			 const char *end)
 {
 	char name[KID_MAX + sizeof(".key.revoked")];
 
 	snprintf(name, sizeof(name), "%.*s.key%s", KID_MAX, kid, end);
-	return keys_path(out, config->node_data_dir, name);
+	return keys_path(path_out, config->node_data_dir, name);
 }
 
 static enum err make_key(const struct config *config, const char *wanted,
