@@ -20,7 +20,7 @@ static const struct command {
 	{"serve", cli_serve, "run the node"},
 	{"check", cli_check, "check configuration, database and keys, and say what is wrong"},
 	{"dns", cli_dns, "print the DNS records to publish"},
-	{"invite", cli_invite, "print a token with which one account can be registered"},
+	{"invite", cli_invite, "print a token for one new account: [--days N]"},
 	{"restored", cli_restored,
 	 "say that the database was restored from a backup; acts at the next start"},
 	{"peer list", cli_peer_list, "list the nodes that are known, and what waits for them"},

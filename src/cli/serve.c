@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * restante serve: the daemon. SIGTERM and SIGINT end it in order, SIGHUP reads the TLS
- * certificate anew.
+ * certificate and the server keys anew.
  */
 #include "cli.h"
 
