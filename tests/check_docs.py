@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks the pages in docs/ against the tables that they describe: options, errors, log events,
-metrics, rate limits, commands, source files, members of JSON; and that every link leads
-somewhere. Run from the root of the tree; prints what is wrong and exits 1 then."""
+"""Checks the pages in docs/ against what they describe: options, errors, metrics, rate limits,
+commands, source files, members of JSON; and that every link leads somewhere. Run from the root of the tree; prints what is wrong and exits 1 then."""
 
 import fnmatch
 import re
@@ -66,9 +65,6 @@ def missing():
     for row in [*options(), *limits()]:
         if row not in OPERATING:
             yield f"docs/operating.md: the row {row}"
-    for event in re.findall(r"^EVENT\((\w+)\)", table("include/restante/log.def"), re.M):
-        if f"`{event}`" not in OPERATING:
-            yield f"docs/operating.md: the event {event}"
     for code in re.findall(r'^ERR\(\w+, +\w+, +\d+, +"(\w+)"', table("include/restante/err.def"), re.M):
         if code != "OK" and f"`{code}`" not in PROTOCOL:
             yield f"docs/protocol.md: the code {code}"
