@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks the pages in docs/ against what they describe: options, errors, metrics, rate limits,
-commands, source files, members of JSON; and that every link leads somewhere. Run from the root of the tree; prints what is wrong and exits 1 then."""
+commands, source files, members of JSON; and that every link leads somewhere. Run from the
+root of the tree; prints what is wrong and exits 1 then."""
 
 import fnmatch
 import re
