@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which addresses a node connects to: global unicast ones. Names come from other people's
- * DNS and must not lead into the networks around this machine. The list is that of RFC 6890
- * and its registries, with everything that carries an IPv4 address inside an IPv6 one. Pure.
+ * DNS and must not lead into the networks around this machine. The lists are those of RFC 6890
+ * and its registries. Pure.
  */
 #include "loop.h"
 
@@ -33,21 +33,16 @@ static const struct prefix special_v4[] = {
 	{{240}, 4},	      /* reserved, broadcast */
 };
 
+/* All that is given out for global use (RFC 4291 section 2.4). What lies outside of it are
+ * local and special networks, overlays that use what nobody owns, and other forms of IPv4
+ * addresses. */
+static const struct prefix global_v6 = {{0x20}, 3};
+
 static const struct prefix special_v6[] = {
-	{{0}, 96},				    /* unspecified, loopback, v4-compatible */
-	{{[10] = 0xff, [11] = 0xff}, 96},	    /* v4-mapped */
-	{{0x00, 0x64, 0xff, 0x9b}, 96},		    /* NAT64 */
-	{{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48}, /* NAT64, local use */
-	{{0x01, 0x00}, 64},			    /* discard */
-	{{0x20, 0x01}, 23},			    /* protocol assignments, Teredo */
-	{{0x20, 0x01, 0x0d, 0xb8}, 32},		    /* documentation */
-	{{0x20, 0x02}, 16},			    /* 6to4 */
-	{{0x3f, 0xff}, 20},			    /* documentation */
-	{{0x5f, 0x00}, 16},			    /* segment routing */
-	{{0xfc}, 7},				    /* unique local */
-	{{0xfe, 0x80}, 10},			    /* link-local */
-	{{0xfe, 0xc0}, 10},			    /* site-local, formerly */
-	{{0xff}, 8},				    /* multicast */
+	{{0x20, 0x01}, 23},		/* protocol assignments, Teredo */
+	{{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
+	{{0x20, 0x02}, 16},		/* 6to4 */
+	{{0x3f, 0xff}, 20},		/* documentation */
 };
 
 static bool is_within(const uint8_t *address, const struct prefix *prefix)
@@ -69,6 +64,17 @@ static bool is_special(const uint8_t *address, const struct prefix *list, size_t
 	return false;
 }
 
+static bool is_global_v4(const uint8_t *address)
+{
+	return !is_special(address, special_v4, sizeof special_v4 / sizeof special_v4[0]);
+}
+
+static bool is_global_v6(const uint8_t *address)
+{
+	return is_within(address, &global_v6) &&
+	       !is_special(address, special_v6, sizeof special_v6 / sizeof special_v6[0]);
+}
+
 bool address_is_allowed(const struct sockaddr *address, bool allow_private)
 {
 	struct sockaddr_in v4;
@@ -77,13 +83,11 @@ bool address_is_allowed(const struct sockaddr *address, bool allow_private)
 	/* By copies: the caller's buffer need not be aligned for them. */
 	if (address->sa_family == AF_INET) {
 		memcpy(&v4, address, sizeof v4);
-		return allow_private || !is_special((const uint8_t *)&v4.sin_addr, special_v4,
-						    sizeof special_v4 / sizeof special_v4[0]);
+		return allow_private || is_global_v4((const uint8_t *)&v4.sin_addr);
 	}
 	if (address->sa_family == AF_INET6) {
 		memcpy(&v6, address, sizeof v6);
-		return allow_private || !is_special(v6.sin6_addr.s6_addr, special_v6,
-						    sizeof special_v6 / sizeof special_v6[0]);
+		return allow_private || is_global_v6(v6.sin6_addr.s6_addr);
 	}
 	return false;
 }
