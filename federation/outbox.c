@@ -295,7 +295,7 @@ void outbox_step(struct outbox *outbox)
 		return;
 	}
 	if (outbox->row.last <= outbox->row.acked ||
-	    !destination_is_due(&outbox->row, clock_now_ms()))
+	    !destination_is_due(&outbox->row, &outbox->all->schedule, clock_now_ms()))
 		return;
 	if (!outbox->known || outbox->row.stream[0] == '\0')
 		outbox_reset(outbox);

@@ -250,7 +250,7 @@ void outbox_consider(struct outbox *outbox)
 	}
 	if (outbox->row.last <= outbox->row.acked ||
 	    clock_monotonic_ms() < outbox->not_before_ms ||
-	    !destination_is_due(&outbox->row, clock_now_ms()))
+	    !destination_is_due(&outbox->row, &outbox->all->schedule, clock_now_ms()))
 		return;
 	outbox->queued = true;
 	outbox->next_ready = NULL;

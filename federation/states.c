@@ -141,28 +141,36 @@ bool destination_apply(struct destination *destination, const struct schedule *s
 	return false;
 }
 
-bool destination_is_due(const struct destination *destination, int64_t now_ms)
+/* What waits longer was put off by a clock that has been set back since. */
+static int64_t longest_wait_ms(const struct destination *destination,
+			       const struct schedule *schedule)
+{
+	int64_t wait_ms = schedule->backoff_max_ms;
+
+	if (destination->state == PARKED)
+		wait_ms = PARKED_PROBE_MS;
+	else if (destination->state == CONFLICT)
+		wait_ms = CONFLICT_CHECK_MS;
+	if (wait_ms < RETRY_AFTER_MAX_MS)
+		wait_ms = RETRY_AFTER_MAX_MS;
+	return 2 * wait_ms;
+}
+
+bool destination_is_due(const struct destination *destination, const struct schedule *schedule,
+			int64_t now_ms)
 {
 	if (destination->state == BLOCKED)
 		return false;
-	return destination->state == UP || destination->next_try_ms <= now_ms;
+	return destination->state == UP || destination->next_try_ms <= now_ms ||
+	       destination->next_try_ms > now_ms + longest_wait_ms(destination, schedule);
 }
 
 void destination_resume(struct destination *destination, const struct schedule *schedule,
 			int64_t now_ms, uint32_t dice)
 {
-	int64_t longest = schedule->backoff_max_ms;
-
-	if (destination->state == UP || destination->state == BLOCKED ||
-	    destination->next_try_ms == 0)
+	if (destination->state == UP || destination->next_try_ms == 0)
 		return;
-	if (destination->state == PARKED)
-		longest = PARKED_PROBE_MS;
-	else if (destination->state == CONFLICT)
-		longest = CONFLICT_CHECK_MS;
-	if (destination->next_try_ms > now_ms + longest)
-		destination->next_try_ms = now_ms + longest;
-	if (destination->next_try_ms < now_ms)
+	if (destination_is_due(destination, schedule, now_ms))
 		destination->next_try_ms =
 			now_ms + schedule->backoff_first_ms * (int64_t)dice / JITTER_STEPS;
 }

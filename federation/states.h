@@ -51,11 +51,12 @@ struct destination_move {
 bool destination_apply(struct destination *destination, const struct schedule *schedule,
 		       const struct destination_move *move);
 
-/* May something be sent there now? */
-bool destination_is_due(const struct destination *destination, int64_t now_ms);
+/* May something be sent there now? Also if its time is further away than any wait. */
+bool destination_is_due(const struct destination *destination, const struct schedule *schedule,
+			int64_t now_ms);
 
-/* After a restart: nothing waits longer than it would have, and what is due is spread over
- * the first backoff, but for what the operator wants tried at once (next_try 0). */
+/* After a restart: what is due is spread over the first backoff, but for what the operator
+ * wants tried at once (next_try 0). */
 void destination_resume(struct destination *destination, const struct schedule *schedule,
 			int64_t now_ms, uint32_t dice);
 

@@ -113,8 +113,8 @@ static void a_week_of_failure_parks(void **state)
 	apply(&d, ON_FAILED, NOW + 7 * DAYS_MS, 0, EVEN);
 	assert_int_equal(d.state, DESTINATION_PARKED);
 	assert_int_equal(d.next_try_ms, NOW + 7 * DAYS_MS + 6 * HOURS_MS);
-	assert_false(destination_is_due(&d, d.next_try_ms - 1));
-	assert_true(destination_is_due(&d, d.next_try_ms));
+	assert_false(destination_is_due(&d, &schedule, d.next_try_ms - 1));
+	assert_true(destination_is_due(&d, &schedule, d.next_try_ms));
 }
 
 static void being_heard_of_means_trying_now(void **state)
@@ -124,14 +124,14 @@ static void being_heard_of_means_trying_now(void **state)
 	(void)state;
 	assert_false(apply(&d, ON_HEARD, NOW, 0, EVEN));
 	assert_int_equal(d.state, DESTINATION_PARKED);
-	assert_true(destination_is_due(&d, NOW));
+	assert_true(destination_is_due(&d, &schedule, NOW));
 	d.state = DESTINATION_KEY_CONFLICT;
 	d.next_try_ms = NOW + HOURS_MS;
 	assert_false(apply(&d, ON_HEARD, NOW, 0, EVEN));
-	assert_false(destination_is_due(&d, NOW));
+	assert_false(destination_is_due(&d, &schedule, NOW));
 	d.state = DESTINATION_BLOCKED;
 	d.next_try_ms = 0;
-	assert_false(destination_is_due(&d, NOW));
+	assert_false(destination_is_due(&d, &schedule, NOW));
 }
 
 static void a_restart_spreads_what_is_due(void **state)
@@ -141,10 +141,30 @@ static void a_restart_spreads_what_is_due(void **state)
 	(void)state;
 	destination_resume(&d, &schedule, NOW, JITTER_STEPS - 1);
 	assert_in_range(d.next_try_ms, NOW + 4 * SECONDS_MS, NOW + 5 * SECONDS_MS);
+	/* What is not goes on waiting. */
+	d.next_try_ms = NOW + HOURS_MS;
+	destination_resume(&d, &schedule, NOW, 0);
+	assert_int_equal(d.next_try_ms, NOW + HOURS_MS);
 	/* A clock that was wrong. */
 	d.next_try_ms = NOW + 100 * DAYS_MS;
 	destination_resume(&d, &schedule, NOW, 0);
-	assert_int_equal(d.next_try_ms, NOW + HOURS_MS);
+	assert_int_equal(d.next_try_ms, NOW);
+}
+
+static void a_clock_that_is_set_back_holds_nothing_up(void **state)
+{
+	static const enum destination_state waiting[] = {
+		DESTINATION_BACKOFF, DESTINATION_PARKED, DESTINATION_KEY_CONFLICT};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++) {
+		struct destination d = {
+			.state = waiting[i], .failing_since_ms = NOW, .failures = 100};
+
+		apply(&d, ON_FAILED, NOW, 100 * HOURS_MS, JITTER_STEPS - 1);
+		assert_false(destination_is_due(&d, &schedule, NOW));
+		assert_true(destination_is_due(&d, &schedule, NOW - 100 * DAYS_MS));
+	}
 }
 
 static void what_the_operator_wants_tried_is_not_spread(void **state)
@@ -153,7 +173,7 @@ static void what_the_operator_wants_tried_is_not_spread(void **state)
 
 	(void)state;
 	destination_resume(&d, &schedule, NOW, JITTER_STEPS - 1);
-	assert_true(destination_is_due(&d, NOW));
+	assert_true(destination_is_due(&d, &schedule, NOW));
 }
 
 int main(void)
@@ -166,6 +186,7 @@ int main(void)
 		cmocka_unit_test(a_week_of_failure_parks),
 		cmocka_unit_test(being_heard_of_means_trying_now),
 		cmocka_unit_test(a_restart_spreads_what_is_due),
+		cmocka_unit_test(a_clock_that_is_set_back_holds_nothing_up),
 		cmocka_unit_test(what_the_operator_wants_tried_is_not_spread),
 	};
 
