@@ -209,9 +209,12 @@ static void lookup_done(void *owner, const struct lookup_result *result)
 		return;
 	}
 	log_result(entry, result);
-	discard_peer(discovery, entry->peer);
-	entry->peer = result->peer;
-	entry->err = result->err;
+	/* Where the store had no time for it, what is known is not out of date. */
+	if (result->err != ERR_BUSY || entry->peer == NULL) {
+		discard_peer(discovery, entry->peer);
+		entry->peer = result->peer;
+		entry->err = result->err;
+	}
 	entry->found_ms = now_ms;
 	if (result->is_new) {
 		entry->failures = 0;

@@ -314,6 +314,7 @@ struct find *find_start(struct loop *loop, const char *domain, struct arena *are
 	if (find == NULL)
 		fatal("out of memory");
 	find->task.run = tell;
+	find->found.ttl_ms = -1;
 	find->loop = loop;
 	find->arena = arena;
 	find->done = done;

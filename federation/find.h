@@ -22,7 +22,7 @@ struct found {
 	struct bytes wrapper;
 	struct server_document document; /* valid in itself */
 	struct targets targets;		 /* for requests */
-	int64_t ttl_ms;			 /* of what DNS said; 0: it said nothing */
+	int64_t ttl_ms;			 /* of SRV; -1: there is none */
 };
 
 /* What is found is put into the arena. done() is called exactly once, from the loop, and

@@ -112,12 +112,12 @@ static void fail(struct lookup *lookup, enum err err, const char *reason)
 	loop_defer(lookup->context->loop, &lookup->task);
 }
 
-/* As long as DNS says, within bounds, and a little at random so that not everything is
+/* As long as SRV says, within bounds, and a little at random so that not everything is
  * fetched at once. */
 static int64_t life_of(const struct peer *peer, int64_t ttl_ms)
 {
 	int64_t left_ms = peer->document.valid_until_ms - clock_now_ms();
-	int64_t life_ms = ttl_ms > 0 ? ttl_ms : LIFE_DEFAULT_MS;
+	int64_t life_ms = ttl_ms >= 0 ? ttl_ms : LIFE_DEFAULT_MS;
 
 	if (life_ms < LIFE_LEAST_MS)
 		life_ms = LIFE_LEAST_MS;

@@ -51,6 +51,34 @@ static void srv_names_the_targets_and_txt_the_keys(void **state)
 			clock_now_ms() + 730 * SECONDS_MS);
 }
 
+/* 0 is what a cache says of records in their last second. */
+static void the_document_is_kept_as_long_as_srv_says(void **state)
+{
+	static const struct {
+		unsigned ttl_s;
+		int64_t least_ms, most_ms;
+	} cases[] = {
+		{0, 5 * MINUTES_MS, 6 * MINUTES_MS},
+		{600, 10 * MINUTES_MS, 12 * MINUTES_MS},
+		{7 * 24 * 3600, 19 * HOURS_MS, 24 * HOURS_MS},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		int64_t before_ms = clock_now_ms();
+
+		f->dns.count = 0;
+		put_srv(fake_dns_add(&f->dns, SRV_NAME, ns_t_srv, 0, 0), SRV_NAME,
+			cases[i].ttl_s, 0, 0, (unsigned)f->group->web.port, "node.a.example");
+		put_address(fake_dns_add(&f->dns, "node.a.example", ns_t_a, 0, 0),
+			    "node.a.example", "127.0.0.1");
+		restart(f);
+		assert_int_equal(find(f), ERR_OK);
+		assert_in_range(f->waiter.peer.refresh_ms, before_ms + cases[i].least_ms,
+				clock_now_ms() + cases[i].most_ms);
+	}
+}
+
 static void without_srv_the_domain_itself_is_asked(void **state)
 {
 	struct fixture *f = *state;
@@ -341,6 +369,26 @@ static void a_store_that_fails_pins_nothing(void **state)
 	assert_int_equal(fetched(f), 0);
 }
 
+/* Whether it is fresh or not: a lookup that did not even begin has found nothing else. */
+static void what_is_known_does_while_the_store_is_busy(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.federation_hosts.count = 1;
+	assert_int_equal(find(f), ERR_OK);
+	restart(f);
+	serve(f, K2, -1);
+	assert_int_equal(find(f), ERR_OK); /* in conflict: the operator can have it retried */
+	for (int broken = 0; broken < 2; broken++) {
+		discovery_retry(f->discovery, "a.example");
+		f->store.busy = broken == 0;
+		f->store.broken = broken != 0;
+		assert_int_equal(find(f), ERR_OK);
+		assert_true(believes(f, K1));
+	}
+	assert_int_equal(fetched(f), 2);
+}
+
 /* Trust */
 
 static void first_keys_that_txt_contradicts_are_held(void **state)
@@ -548,6 +596,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_fixed_address_needs_no_dns),
 		TEST(srv_names_the_targets_and_txt_the_keys),
+		TEST(the_document_is_kept_as_long_as_srv_says),
 		TEST(without_srv_the_domain_itself_is_asked),
 		TEST(the_document_may_name_another_port_of_the_domain),
 		TEST(the_name_of_a_target_counts_only_with_dnssec),
@@ -561,6 +610,7 @@ int main(void)
 		TEST(the_last_good_document_bridges_failures),
 		TEST(what_is_served_must_be_a_document_of_the_domain),
 		TEST(a_store_that_fails_pins_nothing),
+		TEST(what_is_known_does_while_the_store_is_busy),
 		TEST(first_keys_that_txt_contradicts_are_held),
 		TEST(a_first_use_waits_for_txt),
 		TEST(a_pinned_domain_does_not_wait_for_txt),
