@@ -137,22 +137,12 @@ static void reset(struct outbox *outbox)
 	outbox_move(outbox, outbox->resets++ == 0 ? ON_DELIVERED : ON_FAILED, 0);
 }
 
-static void try_later(struct outbox *outbox, const struct call_answer *answer)
-{
-	if (outbox->batch.count > 0)
-		outbox->repeat_last = outbox->batch.last;
-	outbox_move(outbox, ON_FAILED, answer->retry_after_ms);
-}
-
 /* Nothing is learnt of the destination. When the node stops, the store is told how far the
  * transaction went, so that the next run repeats it as it was. */
 static void wait_a_little(struct outbox *outbox)
 {
 	outbox->not_before_ms = clock_monotonic_ms() + PAUSE_MS;
-	if (outbox->batch.count == 0)
-		return;
-	outbox->repeat_last = outbox->batch.last;
-	if (outbox->all->stopping)
+	if (outbox->batch.count > 0 && outbox->all->stopping)
 		outbox_put(outbox);
 }
 
@@ -190,7 +180,7 @@ static void act(struct outbox *outbox, enum verdict verdict, const struct call_a
 		wait_a_little(outbox);
 		break;
 	default:
-		try_later(outbox, answer);
+		outbox_move(outbox, ON_FAILED, answer->retry_after_ms);
 		break;
 	}
 }
@@ -274,6 +264,8 @@ static void batch_done(void *context, const struct call_answer *answer)
 	flight_end(outbox);
 	if (err != ERR_PEER_UNREACHABLE && outbox->row.offered < batch->last)
 		outbox->row.offered = batch->last;
+	if (batch->count > 0)
+		outbox->repeat_last = batch->last; /* where the verdict is none */
 	if (verdict == VERDICT_TAKEN) {
 		err = results_take(outbox, answer->body, &count, &results);
 		if (err != ERR_OK)

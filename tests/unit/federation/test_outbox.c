@@ -327,6 +327,23 @@ static void keys_in_conflict_hold_what_waits(void **state)
 	assert_int_equal(b_outbox()->row.state, DESTINATION_UP);
 }
 
+/* It was sent, and the answer was signed by a key that turned out to be no good. */
+static void what_was_sent_before_a_conflict_is_repeated(void **state)
+{
+	char *first;
+
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	first = strdup(sent());
+	answer_call(&(struct call_answer){.err = ERR_KEY_CONFLICT, .status = 200});
+	put(B, "[2]", true);
+	outboxes_agree(fake->all, B);
+	pump();
+	assert_string_equal(sent(), first);
+	free(first);
+}
+
 static void policy_blocks_and_unblocks(void **state)
 {
 	static const char *const denied[] = {B, NULL};
@@ -615,6 +632,7 @@ int main(void)
 		OUTBOX_TEST(a_restart_repeats_what_may_have_been_taken),
 		OUTBOX_TEST(what_is_abandoned_at_the_end_is_repeated_after_the_start),
 		OUTBOX_TEST(keys_in_conflict_hold_what_waits),
+		OUTBOX_TEST(what_was_sent_before_a_conflict_is_repeated),
 		OUTBOX_TEST(policy_blocks_and_unblocks),
 		OUTBOX_TEST(the_operator_blocks_and_allows),
 		OUTBOX_TEST(a_flush_tries_at_once_and_is_a_try_like_others),
