@@ -96,12 +96,12 @@ static struct outbox *outbox_find_or_create(struct outboxes *all, const char *do
 	return outbox != NULL ? outbox : outbox_create(all, domain);
 }
 
-/* Nothing waits, nothing is under way, and the store's row says nothing of its own. */
+/* Nothing waits, and nothing is under way. */
 static bool outbox_is_idle(const struct outbox *outbox)
 {
-	return outbox->row.state == DESTINATION_UP && outbox->row.last <= outbox->row.acked &&
-	       !outbox->queued && outbox->work == WORK_NONE && outbox->reading == 0 &&
-	       !outbox->putting && !outbox->expire_due && !outbox->ephemeral.in_flight;
+	return outbox->row.last <= outbox->row.acked && !outbox->queued &&
+	       outbox->work == WORK_NONE && outbox->reading == 0 && !outbox->putting &&
+	       !outbox->expire_due && !outbox->ephemeral.in_flight;
 }
 
 /* What has come for it meanwhile finds it as after a start. */
@@ -112,7 +112,8 @@ static void outbox_removed(struct stored_op *op)
 	outbox->work = WORK_NONE;
 	outbox->known = false;
 	stored_op_free(op);
-	if (outbox_is_idle(outbox) && !outbox->all->loading)
+	if (outbox_is_idle(outbox) && outbox->row.state == DESTINATION_UP &&
+	    !outbox->all->loading)
 		outbox_free(outbox);
 	else
 		outbox_consider(outbox);
@@ -129,17 +130,23 @@ static void outbox_remove(struct outbox *outbox)
 }
 
 /* One that has no row, for ephemeral items, is not kept. One that has been idle for long is
- * not either, nor is its row. */
+ * not either, nor is its row: first what it says of failures goes, then all of it. */
 static void outbox_forget(struct outbox *outbox)
 {
 	int64_t now = clock_monotonic_ms();
+	bool is_idle = outbox_is_idle(outbox);
 
-	if (!outbox_is_idle(outbox))
-		outbox->busy_ms = now;
-	else if (outbox->row.last == 0 && !outbox->known)
+	if (is_idle && outbox->row.last == 0 && !outbox->known) {
 		outbox_free(outbox);
-	else if (now - outbox->busy_ms >= IDLE_MS && !outbox->all->loading)
+		return;
+	}
+	if (is_idle && (now - outbox->busy_ms < IDLE_MS || outbox->all->loading))
+		return;
+	outbox->busy_ms = now;
+	if (is_idle && outbox->row.state == DESTINATION_UP)
 		outbox_remove(outbox);
+	else if (is_idle)
+		outbox_move(outbox, ON_EMPTIED, 0);
 }
 
 static void outbox_check_policy(struct outbox *outbox)

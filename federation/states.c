@@ -28,6 +28,7 @@ static const enum destination_state table[DESTINATION_EVENT_COUNT][DESTINATION_S
 	[ON_AGREED] = {UP, BACKOFF, PARKED, BLOCKED, UP},
 	[ON_DENIED] = {BLOCKED, BLOCKED, BLOCKED, BLOCKED, BLOCKED},
 	[ON_ALLOWED] = {UP, BACKOFF, PARKED, UP, CONFLICT},
+	[ON_EMPTIED] = {UP, UP, UP, BLOCKED, CONFLICT},
 };
 
 static const char *const state_names[DESTINATION_STATE_COUNT] = {
@@ -40,6 +41,7 @@ static const char *const event_names[DESTINATION_EVENT_COUNT] = {
 	[ON_FAILED_LONG] = "failed_long", [ON_HEARD] = "heard",
 	[ON_CONFLICT] = "conflict",	  [ON_AGREED] = "agreed",
 	[ON_DENIED] = "denied",		  [ON_ALLOWED] = "allowed",
+	[ON_EMPTIED] = "emptied",
 };
 
 enum destination_state state_after(enum destination_state state, enum destination_event event)

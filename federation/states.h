@@ -24,6 +24,7 @@ enum destination_event {
 	ON_AGREED,	/* its keys are trusted */
 	ON_DENIED,	/* by this node's policy */
 	ON_ALLOWED,
+	ON_EMPTIED, /* nothing has waited for it for a while */
 	DESTINATION_EVENT_COUNT
 };
 

@@ -591,6 +591,27 @@ static void a_destination_that_fails_is_not_dropped(void **state)
 	assert_int_equal(b_outbox()->row.state, DESTINATION_BACKOFF);
 }
 
+/* As with the names that users mistype: all that waited has had its time. */
+static void a_destination_that_fails_is_dropped_once_nothing_waits(void **state)
+{
+	(void)state;
+	put(B, "[1]", true);
+	pump();
+	answer(ERR_PEER_TIMEOUT, 0, "");
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_BACKOFF);
+	fake->expire_reset = true;
+	b_outbox()->expire_due = true;
+	outboxes_tick(fake->all);
+	pump();
+	be_idle();
+	pump();
+	assert_int_equal(fake_outbox(B)->row.state, DESTINATION_UP);
+	be_idle();
+	pump();
+	assert_int_equal(fake->removed, 1);
+	assert_null(fake->all->by_domain);
+}
+
 static void dead_destinations_leave_room(void **state)
 {
 	char domain[32];
@@ -647,6 +668,7 @@ int main(void)
 		OUTBOX_TEST(what_comes_before_the_removal_of_the_row_keeps_it),
 		OUTBOX_TEST(rows_without_anything_waiting_go_at_the_start),
 		OUTBOX_TEST(a_destination_that_fails_is_not_dropped),
+		OUTBOX_TEST(a_destination_that_fails_is_dropped_once_nothing_waits),
 		OUTBOX_TEST(dead_destinations_leave_room),
 	};
 

@@ -33,6 +33,7 @@ static void every_event_leads_where_the_table_says(void **state)
 		{ON_AGREED, {"up", "backoff", "parked", "blocked", "up"}},
 		{ON_DENIED, {"blocked", "blocked", "blocked", "blocked", "blocked"}},
 		{ON_ALLOWED, {"up", "backoff", "parked", "up", "key_conflict"}},
+		{ON_EMPTIED, {"up", "up", "up", "blocked", "key_conflict"}},
 	};
 
 	(void)state;
