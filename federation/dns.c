@@ -303,7 +303,7 @@ enum resolve_outcome dns_read_txt(struct bytes raw, const char *name, struct txt
 	enum resolve_outcome outcome = open_answer(&reader, raw, name);
 	bool valid = true, any = false;
 
-	*out = (struct txt_answer){.validated = is_validated(raw)};
+	*out = (struct txt_answer){0};
 	while (outcome == RESOLVE_FOUND) {
 		outcome = next_record(&reader, ns_t_txt, &record);
 		if (outcome != RESOLVE_FOUND)
@@ -319,6 +319,7 @@ enum resolve_outcome dns_read_txt(struct bytes raw, const char *name, struct txt
 	if (!out->present)
 		out->n_keys = 0;
 	out->failed = outcome == RESOLVE_TRANSIENT;
+	out->validated = !out->failed && is_validated(raw);
 	return outcome == RESOLVE_NONE && any ? RESOLVE_FOUND : outcome;
 }
 

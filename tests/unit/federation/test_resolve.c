@@ -227,6 +227,19 @@ static void one_malformed_record_makes_all_absent(void **state)
 	}
 }
 
+/* Else it could pass as the word of DNSSEC that there are no keys. */
+static void what_cannot_be_read_is_not_validated(void **state)
+{
+	struct packet p = answer_to(TXT_NAME, ns_t_txt, 0, 0x20);
+	struct txt_answer txt;
+
+	(void)state;
+	put_record(&p, TXT_NAME, ns_t_txt, 300, "\5a", 2);
+	assert_int_equal(dns_read_txt(packet_bytes(&p), TXT_NAME, &txt), RESOLVE_TRANSIENT);
+	assert_true(txt.failed);
+	assert_false(txt.validated);
+}
+
 static void too_many_keys_are_none(void **state)
 {
 	struct packet p = answer_to(TXT_NAME, ns_t_txt, 0, 0);
@@ -523,6 +536,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_bounded),
 		cmocka_unit_test(txt_records_are_read),
 		cmocka_unit_test(one_malformed_record_makes_all_absent),
+		cmocka_unit_test(what_cannot_be_read_is_not_validated),
 		cmocka_unit_test(too_many_keys_are_none),
 		cmocka_unit_test(priorities_come_first_and_weights_count),
 		TEST(questions_are_answered),
