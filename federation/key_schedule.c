@@ -7,6 +7,7 @@
  *   Of the keys that have begun the one that began last signs.
  *   The one before it ends federation.key_overlap after that.
  *   A key without a file has ended. So has one that was ended before.
+ *   One that has not begun, and whose file cannot be used now, is put off.
  *   Where no key has begun, the first one begins at once: a day ago, for peers whose clocks
  *   are behind.
  *
@@ -120,7 +121,20 @@ static void follow(struct own_document *own, const struct server_document *last,
 	}
 }
 
-static void list_ended(struct own_document *own, const struct server_document *last)
+/* Of the last document, without a file now. */
+static void end_or_put_off(const struct own_document *own, struct server_key *key)
+{
+	int64_t later_ms = own->now_ms + own->config->federation_key_overlap;
+
+	if (own->some_unreadable && key->not_before_ms > own->now_ms) {
+		if (key->not_before_ms < later_ms)
+			key->not_before_ms = later_ms;
+	} else if (key->not_after_ms >= own->now_ms) {
+		key->not_after_ms = own->now_ms - 1;
+	}
+}
+
+static void list_others(struct own_document *own, const struct server_document *last)
 {
 	struct server_document *document = &own->document;
 
@@ -129,8 +143,7 @@ static void list_ended(struct own_document *own, const struct server_document *l
 
 		if (document_key(document, key.kid) != NULL)
 			continue;
-		if (key.not_after_ms >= own->now_ms)
-			key.not_after_ms = own->now_ms - 1;
+		end_or_put_off(own, &key);
 		if (own->now_ms - key.not_after_ms < KEY_LIFE_MS)
 			document->keys[document->n_keys++] = key;
 	}
@@ -169,7 +182,7 @@ enum err key_schedule(struct own_document *own, const struct server_document *la
 		first->not_before_ms = own->now_ms - KEY_EARLY_MS;
 	follow(own, last, first);
 	if (last != NULL)
-		list_ended(own, last);
+		list_others(own, last);
 	find_next(own);
 	return ERR_OK;
 }

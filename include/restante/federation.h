@@ -131,12 +131,13 @@ struct own_document {
 	const struct sign_key *keys; /* those that there are files of; all sign the document */
 	const int64_t *made_ms;	     /* the times of the files: count without a document */
 	size_t n_keys;
+	bool some_unreadable; /* there may be files of others, which cannot be used now */
 	const uint8_t *root_public_key; /* NULL: none */
 	const struct sign_key *root;	/* makes it a document of the root; NULL: as usual */
 	int64_t now_ms;
 	struct arena *arena;
 	/* out */
-	struct server_document document; /* its keys are `keys`, then ended ones */
+	struct server_document document; /* its keys are `keys`, then others, mostly ended */
 	struct bytes wrapper;
 	size_t signer;	 /* of `keys`: signs requests and responses */
 	int64_t next_ms; /* when that or the end of a key changes, and a new document is due;

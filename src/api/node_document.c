@@ -22,9 +22,11 @@ static void sign_with(struct node *node, const struct sign_key *key)
 }
 
 /* All of it, or nothing changes. */
-static enum err use(struct node *node, const struct node_keys *keys)
+static enum err use(struct node *node, const struct node_keys *keys, bool some_unreadable)
 {
-	struct own_document own = {.config = node->config, .arena = arena_create()};
+	struct own_document own = {.config = node->config,
+				   .some_unreadable = some_unreadable,
+				   .arena = arena_create()};
 	enum err err;
 
 	node_keys_own(keys, clock_now_ms(), &own);
@@ -51,7 +53,7 @@ enum err document_start(struct node *node)
 
 	if (err != ERR_OK)
 		return err;
-	err = use(node, &keys);
+	err = use(node, &keys, false);
 	node_keys_wipe(&keys);
 	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;
 	return err;
@@ -63,12 +65,12 @@ void document_renew(struct node *node)
 	enum err err = node_server_keys_load(node->config->node_data_dir, &keys);
 
 	if (err == ERR_OK)
-		err = use(node, &keys);
+		err = use(node, &keys, false);
 	if (err != ERR_OK) {
 		log_error(server_keys, "reason=\"the new ones are not used\" err=%s",
 			  err_code(err));
 		keys = node->keys;
-		err = use(node, &keys);
+		err = use(node, &keys, true);
 	}
 	node_keys_wipe(&keys);
 	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;

@@ -180,6 +180,20 @@ def test_a_key_file_that_cannot_be_used_changes_nothing(nodes, talk):
     assert of(a, "check")[0] == 0
 
 
+def test_a_new_key_waits_while_its_file_cannot_be_used(lab):
+    node = lab.add_node("a.test", **SOON)
+    lab.start()
+    key(node, "rotate")
+    file = node.folder / "data/keys/k2.key"
+    file.chmod(0o644)  # as if made by another user, or by careless hands
+    reload(node)
+    assert list(wrapper_of(node)["signatures"]) == ["k1"]
+    file.chmod(0o600)
+    reload(node)
+    assert phases(node) == {"k1": "signs", "k2": "from"}
+    wait_until(lambda: "event=server_keys signs=k2" in node.log_text(), "the turn of k2")
+
+
 # A leak
 
 def test_a_revoked_key_is_refused_at_once(nodes, talk):

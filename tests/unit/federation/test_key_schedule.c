@@ -49,7 +49,7 @@ struct step {
 
 struct run {
 	struct server_document last;
-	bool has_last;
+	bool has_last, unreadable;
 	struct sign_key chosen[N_KEYS];
 	int64_t made_ms[N_KEYS];
 	struct own_document own;
@@ -63,6 +63,7 @@ static enum err run_step(struct run *run, const char *files, int64_t now_ms)
 					 .keys = run->chosen,
 					 .made_ms = run->made_ms,
 					 .n_keys = strlen(files),
+					 .some_unreadable = run->unreadable,
 					 .now_ms = now_ms};
 	for (size_t i = 0; files[i] != '\0'; i++)
 		run->chosen[i] = keys[files[i] - '0'];
@@ -155,6 +156,35 @@ static void a_key_without_a_file_has_ended(void **state)
 	      {60 + 364 * 24, "2", "ES", 0}, {60 + 366 * 24, "2", "S", 0});
 }
 
+/* One that has not begun is put off, as it signs nothing yet: the others go on. */
+static void a_key_whose_file_cannot_be_read_is_put_off(void **state)
+{
+	struct run run = {.made_ms = {NOW, NOW}};
+	const struct server_key *k2;
+	char phases[N_KEYS + 1];
+
+	(void)state;
+	assert_int_equal(run_step(&run, "1", NOW), ERR_OK);
+	assert_int_equal(run_step(&run, "12", NOW + 1), ERR_OK);
+	run.unreadable = true;
+	for (int64_t hour = 1; hour < 100; hour++) {
+		assert_int_equal(run_step(&run, "1", NOW + hour * HOURS_MS), ERR_OK);
+		k2 = document_key(&run.own.document, "k2");
+		assert_non_null(k2);
+		assert_true(k2->not_before_ms >= NOW + hour * HOURS_MS + OVERLAP);
+		assert_string_equal(phases_of(&run, phases), "SC");
+	}
+	run.unreadable = false;
+	assert_int_equal(run_step(&run, "12", NOW + 100 * HOURS_MS), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "SC");
+	assert_int_equal(run_step(&run, "12", NOW + 99 * HOURS_MS + OVERLAP), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "LS");
+	/* One that signs cannot be put off. */
+	run.unreadable = true;
+	assert_int_equal(run_step(&run, "1", NOW + 100 * HOURS_MS + OVERLAP), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "SE");
+}
+
 static void the_next_key_steps_in_at_once_where_one_is_missing(void **state)
 {
 	(void)state;
@@ -238,6 +268,7 @@ int main(void)
 		cmocka_unit_test(several_follow_each_other),
 		cmocka_unit_test(a_node_that_slept_goes_on_where_the_time_is),
 		cmocka_unit_test(a_key_without_a_file_has_ended),
+		cmocka_unit_test(a_key_whose_file_cannot_be_read_is_put_off),
 		cmocka_unit_test(the_next_key_steps_in_at_once_where_one_is_missing),
 		cmocka_unit_test(times_are_those_that_were_published),
 		cmocka_unit_test(without_a_document_the_times_of_the_files_count),
