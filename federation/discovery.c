@@ -287,6 +287,14 @@ void discovery_get(struct discovery *discovery, const char *domain, bool renew,
 	loop_defer(discovery->context.loop, &entry->task);
 }
 
+bool discovery_knows(const struct discovery *discovery, const char *domain)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(discovery->entries, domain, entry);
+	return entry != NULL && entry->peer != NULL;
+}
+
 /* Waiters without a lookup are answered in this turn. Were it by what is forgotten, a call
  * could still end in a conflict that is over. */
 void discovery_forget(struct discovery *discovery, const char *domain)

@@ -120,6 +120,8 @@ size_t discovery_pending(const struct discovery *discovery);
  * discovery. `renew`: at least a minute old counts as stale (unknown kid, 401). */
 void discovery_get(struct discovery *discovery, const char *domain, bool renew,
 		   struct peer_wait *wait);
+/* Is there a peer of this domain in the cache, fresh or not? */
+bool discovery_knows(const struct discovery *discovery, const char *domain);
 /* The operator has had its keys forgotten: nothing that was known so far, or that a lookup
  * under way may have begun with, is told any more. Who waits gets what is found now. */
 void discovery_forget(struct discovery *discovery, const char *domain);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What other threads ask the federation thread for: calls to other nodes, and the keys of
- * those who call here. Bounded, so that one slow node does not take all the room.
+ * those who call here. Bounded, so that one slow node, or many that nobody knows, do not take
+ * all the room.
  */
 #include "call.h"
 
@@ -16,7 +17,7 @@
 #define CALL_ANSWER_MAX	 (2 * 1024 * 1024)
 #define CALLS_MAX	 256
 #define CALLS_DOMAIN_MAX 32
-#define QUERIES_MAX	 1024
+#define STRANGERS_MAX	 1024 /* queries about domains that are not known yet */
 
 /* One call under way. */
 struct remote_job {
@@ -32,6 +33,7 @@ struct query_job {
 	struct remote *remote;
 	struct peer_wait wait;
 	struct peer_query *query; /* NULL: abandoned */
+	bool stranger;		  /* counts as one */
 	bool renewed;
 };
 
@@ -42,7 +44,7 @@ struct remote {
 	struct remote_job *jobs;
 	size_t n_jobs;
 	struct query_job *queries;
-	size_t n_queries;
+	size_t n_strangers;
 };
 
 static const char *const paths[] = {
@@ -165,7 +167,7 @@ static void query_free(struct query_job *job)
 		job->remote->queries = job->next;
 	if (job->next != NULL)
 		job->next->prev = job->prev;
-	job->remote->n_queries--;
+	job->remote->n_strangers -= job->stranger;
 	free(job);
 }
 
@@ -206,26 +208,28 @@ static void query_found(struct peer_wait *wait, enum err err, const struct peer 
 
 void peer_query_take(struct remote *remote, struct peer_query *query)
 {
+	bool stranger = !discovery_knows(remote->discovery, query->domain);
 	struct query_job *job;
 
 	if (!policy_allows(remote->policy, query->domain)) {
 		query_return(query, ERR_FEDERATION_DENIED);
 		return;
 	}
-	if (remote->n_queries >= QUERIES_MAX) {
+	if (stranger && remote->n_strangers >= STRANGERS_MAX) {
 		query_return(query, ERR_BUSY);
 		return;
 	}
 	job = must_calloc(sizeof *job);
 	job->remote = remote;
 	job->query = query;
+	job->stranger = stranger;
 	job->wait.stranger = true;
 	job->wait.done = query_found;
 	job->next = remote->queries;
 	if (job->next != NULL)
 		job->next->prev = job;
 	remote->queries = job;
-	remote->n_queries++;
+	remote->n_strangers += stranger;
 	discovery_get(remote->discovery, query->domain, false, &job->wait);
 }
 
