@@ -36,6 +36,7 @@ struct loop {
 	int epoll, wake;
 	int64_t curl_due_ms; /* monotonic: when curl wants to be called for its timers */
 	struct loop_task *tasks, **last_task;
+	size_t answer_bytes;
 };
 
 /* Sockets: which of them to wait for, as their owners say */
@@ -395,4 +396,9 @@ bool loop_dns_is_trusted(const struct loop *loop)
 bool loop_is_closing(const struct loop *loop)
 {
 	return loop->closing;
+}
+
+size_t *loop_answer_bytes(struct loop *loop)
+{
+	return &loop->answer_bytes;
 }

@@ -36,9 +36,14 @@ ares_channel loop_ares(struct loop *loop);
 const struct config *loop_config(const struct loop *loop);
 bool loop_dns_is_trusted(const struct loop *loop);
 bool loop_is_closing(const struct loop *loop);	   /* then tasks only free what is theirs */
+size_t *loop_answer_bytes(struct loop *loop);	   /* held by all transfers */
 void transfer_finished(CURL *easy, CURLcode code); /* called by the loop */
 
 /* --- transfer.c: one HTTPS request ----------------------------------------------------- */
+
+/* Of all answers together. Those that are small always have room. */
+#define ANSWERS_BYTES_MAX  ((size_t)128 * 1024 * 1024)
+#define ANSWER_BYTES_SMALL ((size_t)64 * 1024)
 
 struct transfer_request {
 	/* All but the body is copied. */

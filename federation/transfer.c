@@ -60,8 +60,15 @@ struct transfer {
 	char curl_error[CURL_ERROR_SIZE];
 };
 
+static void drop_body(struct transfer *transfer)
+{
+	*loop_answer_bytes(transfer->loop) -= transfer->body.len;
+	transfer->body.len = 0;
+}
+
 static void free_transfer(struct transfer *transfer)
 {
+	drop_body(transfer);
 	if (transfer->running)
 		curl_multi_remove_handle(loop_curl(transfer->loop), transfer->easy);
 	curl_easy_cleanup(transfer->easy);
@@ -106,12 +113,17 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose,
 static size_t take_body(char *data, size_t size, size_t n, void *context)
 {
 	struct transfer *transfer = context;
+	size_t *all = loop_answer_bytes(transfer->loop);
 	size_t len = size * n;
 
-	if (len > transfer->answer_max - transfer->body.len) {
+	if (len > transfer->answer_max - transfer->body.len)
 		transfer->invalid = "answer is too large";
+	else if (transfer->body.len + len > ANSWER_BYTES_SMALL &&
+		 *all + len > ANSWERS_BYTES_MAX)
+		transfer->invalid = "no room for a large answer";
+	if (transfer->invalid != NULL)
 		return 0;
-	}
+	*all += len;
 	text_add(&transfer->body, bytes_of(data, len));
 	return len;
 }
@@ -197,7 +209,7 @@ static void try_next(struct transfer *transfer)
 	curl_slist_free_all(transfer->connect_to);
 	transfer->connect_to = curl_slist_append(NULL, where);
 	transfer->head_bytes = 0;
-	transfer->body.len = 0;
+	drop_body(transfer);
 	transfer->invalid = transfer->refused = NULL;
 	transfer->curl_error[0] = '\0';
 	curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);

@@ -27,6 +27,7 @@ struct fixture {
 	struct loop *loop;
 	struct targets targets;
 	struct arena *arena;
+	size_t answer_max;
 	unsigned done;
 	struct transfer_answer answer; /* copied */
 };
@@ -68,6 +69,7 @@ static int setup(void **state)
 
 	f->group = group;
 	f->arena = arena_create();
+	f->answer_max = 100000;
 	f->config = (struct config){.federation_ca_file = group->web.ca_file,
 				    .federation_allow_private = true};
 	f->loop = loop_create(&f->config);
@@ -109,7 +111,7 @@ static struct transfer_request request_to(struct fixture *f, const char *path)
 		.targets = &f->targets,
 		.url = arena_printf(f->arena, "https://a.example%s", path),
 		.host = "host.example",
-		.answer_max = 100000,
+		.answer_max = f->answer_max,
 		.connect_timeout_ms = 2000,
 		.timeout_ms = 3000,
 	};
@@ -210,6 +212,27 @@ static void answers_and_heads_are_bounded(void **state)
 		get(f, paths[i]);
 		assert_int_equal(f->answer.err, ERR_PEER_INVALID);
 	}
+}
+
+/* Many nodes could send large ones at the same time, and slowly. */
+static void all_answers_together_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	size_t *held = loop_answer_bytes(f->loop);
+
+	f->answer_max = 300000;
+	get(f, "/large");
+	assert_int_equal(f->answer.err, ERR_OK);
+	assert_int_equal(f->answer.body.len, 200000);
+	assert_int_equal(*held, 0);
+	*held = ANSWERS_BYTES_MAX - 100000; /* by others */
+	get(f, "/large");
+	assert_int_equal(f->answer.err, ERR_PEER_INVALID);
+	assert_string_equal(f->answer.error, "no room for a large answer");
+	*held = 2 * ANSWERS_BYTES_MAX;
+	get(f, "/ok");
+	assert_int_equal(f->answer.err, ERR_OK);
+	assert_int_equal(*held, 2 * ANSWERS_BYTES_MAX);
 }
 
 static void a_repeated_signature_is_no_answer(void **state)
@@ -507,6 +530,7 @@ int main(void)
 		TEST(a_signed_request_carries_what_was_signed),
 		TEST(redirects_are_not_followed),
 		TEST(answers_and_heads_are_bounded),
+		TEST(all_answers_together_are_bounded),
 		TEST(a_repeated_signature_is_no_answer),
 		TEST(only_the_head_of_the_answer_counts),
 		TEST(the_next_target_is_tried),
