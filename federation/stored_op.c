@@ -35,12 +35,24 @@ static struct stored_op *take_first(struct stored_op_list *list)
 	return op;
 }
 
+/* What the try that failed has left there would add up. */
+static void arena_renew(struct stored_op *op)
+{
+	struct arena *before = op->arena;
+
+	if (!op->fresh_arena)
+		return;
+	op->arena = op->op.arena = arena_create();
+	arena_destroy(&before);
+}
+
 static void op_returned(struct message *message)
 {
 	struct stored_op *op = (struct stored_op *)(void *)message;
 
 	op->ops->in_store--;
 	if (op->op.err == ERR_STORE || op->op.err == ERR_BUSY) {
+		arena_renew(op);
 		op->not_before_ms = clock_monotonic_ms() + AGAIN_AFTER_MS;
 		append(&op->ops->unposted, op);
 		return;
@@ -56,7 +68,8 @@ struct stored_op *stored_op_create(struct stored_ops *ops, enum store_kind kind,
 	if (op == NULL)
 		fatal("out of memory");
 	op->ops = ops;
-	op->arena = arena != NULL ? arena : arena_create();
+	op->fresh_arena = arena == NULL;
+	op->arena = op->fresh_arena ? arena_create() : arena;
 	op->op.kind = kind;
 	op->op.arena = op->arena;
 	op->op.message.reply_to = ops->inbox;

@@ -28,6 +28,7 @@ struct stored_op {
 	struct stored_ops *ops;
 	struct stored_op *next;
 	struct arena *arena;
+	bool fresh_arena; /* made for it, and empty before each try */
 	int64_t not_before_ms;
 	/* Called when the store has done it, with ERR_OK or an expected outcome; ends in
 	 * stored_op_free() or stored_op_tell(). Exactly one of the contexts is set. */
@@ -53,7 +54,8 @@ struct stored_ops {
 	size_t being_told;
 };
 
-/* A NULL arena: a new one. Either is freed with the operation. */
+/* A NULL arena: a new one, which nothing may be put into. Either is freed with the operation.
+ */
 struct stored_op *stored_op_create(struct stored_ops *ops, enum store_kind kind,
 				   struct arena *arena);
 void stored_op_post(struct stored_op *op);

@@ -54,7 +54,8 @@ struct fake {
 	struct delivery delivery; /* an effect of every settling, if deliver is set */
 	bool deliver;
 	size_t told;
-	bool full, denied, expire_reset;
+	bool full, broken, denied, expire_reset;
+	struct arena *failed_in; /* the arena of the last operation that failed */
 	size_t reads, resets, puts, loads, expires, removed;
 };
 
@@ -172,6 +173,12 @@ bool store_post(struct store *store, struct store_op *op)
 	assert_ptr_equal(store, fake);
 	if (fake->full)
 		return false;
+	if (fake->broken) {
+		fake->failed_in = op->arena;
+		op->err = ERR_STORE;
+		inbox_return(&op->message);
+		return true;
+	}
 	switch (op->kind) {
 	case STORE_OUTBOX_READ:
 		fake_read((struct op_outbox_read *)op);

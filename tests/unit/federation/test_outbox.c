@@ -441,6 +441,39 @@ static void a_full_store_is_tried_again(void **state)
 	assert_false(stored_ops_wait(&fake->all->ops));
 }
 
+static void fail_again(void)
+{
+	fake->all->ops.unposted.first->not_before_ms = 0;
+	pump();
+}
+
+/* It may fail for days: what a try has read must not stay until the last one. */
+static void each_try_of_an_operation_begins_with_an_empty_arena(void **state)
+{
+	struct arena *before;
+
+	(void)state;
+	fake->broken = true;
+	put(B, "[1]", true);
+	pump();
+	before = fake->failed_in;
+	fail_again();
+	assert_ptr_not_equal(fake->failed_in, before);
+	fake->broken = false;
+	fail_again();
+	(void)sent();
+	/* But results that are to be settled are kept. */
+	fake->broken = true;
+	answer(ERR_OK, 200, "{\"acked\":1,\"results\":[{\"seq\":1,\"code\":\"unavailable\"}]}");
+	before = fake->failed_in;
+	fail_again();
+	assert_ptr_equal(fake->failed_in, before);
+	fake->broken = false;
+	fail_again();
+	assert_int_equal(fake->n_settled, 1);
+	assert_int_equal(fake->settled[0].code, RESULT_UNAVAILABLE);
+}
+
 static void effects_are_told_also_when_the_inbox_was_full(void **state)
 {
 	(void)state;
@@ -660,6 +693,7 @@ int main(void)
 		OUTBOX_TEST(a_flush_finds_what_only_the_store_knows),
 		OUTBOX_TEST(a_repin_ends_the_wait_in_a_conflict),
 		OUTBOX_TEST(a_full_store_is_tried_again),
+		OUTBOX_TEST(each_try_of_an_operation_begins_with_an_empty_arena),
 		OUTBOX_TEST(effects_are_told_also_when_the_inbox_was_full),
 		OUTBOX_TEST(items_whose_time_is_over_are_given_up),
 		OUTBOX_TEST(ephemeral_items_go_at_once_or_never),
