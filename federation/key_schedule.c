@@ -121,12 +121,14 @@ static void follow(struct own_document *own, const struct server_document *last,
 	}
 }
 
-/* Of the last document, without a file now. */
-static void end_or_put_off(const struct own_document *own, struct server_key *key)
+/* Of the last document, without a file: or where there was none yet when this node looked. */
+static void end_or_put_off(const struct own_document *own, const struct server_document *last,
+			   struct server_key *key)
 {
 	int64_t later_ms = own->now_ms + own->config->federation_key_overlap;
+	bool unsure = own->some_unreadable || last->issued_at_ms >= own->now_ms;
 
-	if (own->some_unreadable && key->not_before_ms > own->now_ms) {
+	if (unsure && key->not_before_ms > own->now_ms) {
 		if (key->not_before_ms < later_ms)
 			key->not_before_ms = later_ms;
 	} else if (key->not_after_ms >= own->now_ms) {
@@ -143,7 +145,7 @@ static void list_others(struct own_document *own, const struct server_document *
 
 		if (document_key(document, key.kid) != NULL)
 			continue;
-		end_or_put_off(own, &key);
+		end_or_put_off(own, last, &key);
 		if (own->now_ms - key.not_after_ms < KEY_LIFE_MS)
 			document->keys[document->n_keys++] = key;
 	}

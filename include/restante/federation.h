@@ -134,7 +134,7 @@ struct own_document {
 	bool some_unreadable; /* there may be files of others, which cannot be used now */
 	const uint8_t *root_public_key; /* NULL: none */
 	const struct sign_key *root;	/* makes it a document of the root; NULL: as usual */
-	int64_t now_ms;
+	int64_t now_ms;			/* from before the files were looked for */
 	struct arena *arena;
 	/* out */
 	struct server_document document; /* its keys are `keys`, then others, mostly ended */

@@ -22,14 +22,15 @@ static void sign_with(struct node *node, const struct sign_key *key)
 }
 
 /* All of it, or nothing changes. */
-static enum err use(struct node *node, const struct node_keys *keys, bool some_unreadable)
+static enum err use(struct node *node, const struct node_keys *keys, int64_t now_ms,
+		    bool some_unreadable)
 {
 	struct own_document own = {.config = node->config,
 				   .some_unreadable = some_unreadable,
 				   .arena = arena_create()};
 	enum err err;
 
-	node_keys_own(keys, clock_now_ms(), &own);
+	node_keys_own(keys, now_ms, &own);
 	err = federation_own_document(&own);
 	if (err != ERR_OK) {
 		arena_destroy(&own.arena);
@@ -48,12 +49,13 @@ static enum err use(struct node *node, const struct node_keys *keys, bool some_u
 
 enum err document_start(struct node *node)
 {
+	int64_t now_ms = clock_now_ms();
 	struct node_keys keys;
 	enum err err = node_keys_load(node->config->node_data_dir, &keys);
 
 	if (err != ERR_OK)
 		return err;
-	err = use(node, &keys, false);
+	err = use(node, &keys, now_ms, false);
 	node_keys_wipe(&keys);
 	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;
 	return err;
@@ -61,16 +63,17 @@ enum err document_start(struct node *node)
 
 void document_renew(struct node *node)
 {
+	int64_t now_ms = clock_now_ms();
 	struct node_keys keys = node->keys; /* its secrets */
 	enum err err = node_server_keys_load(node->config->node_data_dir, &keys);
 
 	if (err == ERR_OK)
-		err = use(node, &keys, false);
+		err = use(node, &keys, now_ms, false);
 	if (err != ERR_OK) {
 		log_error(server_keys, "reason=\"the new ones are not used\" err=%s",
 			  err_code(err));
 		keys = node->keys;
-		err = use(node, &keys, true);
+		err = use(node, &keys, now_ms, true);
 	}
 	node_keys_wipe(&keys);
 	node->renew_ms = clock_monotonic_ms() + RENEW_EVERY_MS;

@@ -185,6 +185,23 @@ static void a_key_whose_file_cannot_be_read_is_put_off(void **state)
 	assert_string_equal(phases_of(&run, phases), "SE");
 }
 
+/* A command made it, and published it, after the files were read here. */
+static void a_key_that_came_meanwhile_is_no_key_without_a_file(void **state)
+{
+	struct run run = {.made_ms = {NOW, NOW}};
+	char phases[N_KEYS + 1];
+
+	(void)state;
+	assert_int_equal(run_step(&run, "1", NOW), ERR_OK);
+	assert_int_equal(run_step(&run, "12", NOW + 5), ERR_OK);
+	assert_int_equal(run_step(&run, "1", NOW + 5), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "SC");
+	assert_int_equal(run_step(&run, "12", NOW + 6), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "SC");
+	assert_int_equal(run_step(&run, "1", NOW + 7), ERR_OK);
+	assert_string_equal(phases_of(&run, phases), "SE");
+}
+
 static void the_next_key_steps_in_at_once_where_one_is_missing(void **state)
 {
 	(void)state;
@@ -269,6 +286,7 @@ int main(void)
 		cmocka_unit_test(a_node_that_slept_goes_on_where_the_time_is),
 		cmocka_unit_test(a_key_without_a_file_has_ended),
 		cmocka_unit_test(a_key_whose_file_cannot_be_read_is_put_off),
+		cmocka_unit_test(a_key_that_came_meanwhile_is_no_key_without_a_file),
 		cmocka_unit_test(the_next_key_steps_in_at_once_where_one_is_missing),
 		cmocka_unit_test(times_are_those_that_were_published),
 		cmocka_unit_test(without_a_document_the_times_of_the_files_count),
