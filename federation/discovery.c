@@ -312,7 +312,7 @@ void discovery_forget(struct discovery *discovery, const char *domain)
 	entry->fresh_until_ms = 0;
 	entry->outdated = entry->lookup != NULL;
 	if (entry->lookup == NULL && entry->waiters != NULL)
-		(void)lookup_begin(entry, entry->stranger); /* in its own place */
+		(void)lookup_begin(entry, entry->stranger); /* else they are told ERR_BUSY */
 }
 
 void discovery_retry(struct discovery *discovery, const char *domain)
@@ -327,12 +327,11 @@ void discovery_retry(struct discovery *discovery, const char *domain)
 	entry->fresh_until_ms = 0;
 }
 
-void discovery_tick(struct discovery *discovery, int64_t now_ms)
+void discovery_tick(struct discovery *discovery)
 {
 	struct entry *entry, *next;
 	int64_t now = clock_monotonic_ms();
 
-	(void)now_ms;
 	free_discarded(discovery);
 	if (now < discovery->sweep_ms)
 		return;

@@ -66,7 +66,7 @@ static void federation_tick(struct federation *federation)
 	if (now < federation->next_tick_ms)
 		return;
 	federation->next_tick_ms = now + TICK_MS;
-	discovery_tick(federation->discovery, clock_now_ms());
+	discovery_tick(federation->discovery);
 	calls_tick(federation->calls);
 	outboxes_tick(federation->outboxes);
 	orders_tick(federation->orders);

@@ -363,10 +363,10 @@ void loop_forget(struct loop *loop, struct loop_task *task)
 {
 	struct loop_task **at = &loop->tasks;
 
-	while (*at != NULL && *at != task)
-		at = &(*at)->next;
-	if (*at == NULL)
+	if (!task->waiting)
 		return;
+	while (*at != task)
+		at = &(*at)->next;
 	*at = task->next;
 	if (loop->last_task == &task->next)
 		loop->last_task = at;

@@ -123,8 +123,8 @@ void resolve_txt(struct loop *loop, const char *domain,
 /* --- address_check.c ------------------------------------------------------------------- */
 
 struct sockaddr;
-/* May a node connect there: not private, loopback, link-local, multicast, v4-mapped of
- * such, NAT64, or otherwise special (RFC 6890), unless allow_private. */
+/* May a node connect there: a global unicast address, and none that is special (RFC 6890);
+ * any with allow_private. */
 bool address_is_allowed(const struct sockaddr *address, bool allow_private);
 
 #endif

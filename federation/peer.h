@@ -128,6 +128,6 @@ void discovery_forget(struct discovery *discovery, const char *domain);
 /* What failed lately, or is in conflict, is looked for again as soon as it is asked for. */
 void discovery_retry(struct discovery *discovery, const char *domain);
 /* Timers of the cache: call about once a second. */
-void discovery_tick(struct discovery *discovery, int64_t now_ms);
+void discovery_tick(struct discovery *discovery);
 
 #endif

@@ -206,7 +206,7 @@ static void the_number_of_domains_is_bounded(void **state)
 	ask(f, &f->waiter, "d0.example", false);
 	run(f, &f->waiter);
 	assert_int_equal(f->store.loads, 1);
-	discovery_tick(f->discovery, clock_now_ms());
+	discovery_tick(f->discovery);
 	free(waiters);
 }
 
