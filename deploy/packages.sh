@@ -8,7 +8,7 @@ BUILD_PACKAGES=(
     build-essential cmake ninja-build pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev
     libcurl4-openssl-dev libc-ares-dev libssl-dev
-    libsqlite3-dev
+    libsqlite3-dev libpq-dev
     libjansson-dev libyaml-dev libjwt-dev libsodium-dev uthash-dev
 )
 
@@ -21,7 +21,7 @@ LAB_PACKAGES=(
 TEST_PACKAGES=(
     libcmocka-dev clang libclang-rt-14-dev
     python3-pytest python3-pytest-xdist python3-cryptography
-    unbound ldnsutils
+    unbound ldnsutils postgresql-15
 )
 
 CHECK_PACKAGES=(clang clang-format clang-tidy libcmocka-dev python3)

@@ -1,6 +1,6 @@
-# Writes the SQL files in FILES as a C table: {number, name, text}.
+# Writes the SQL files in FILES as a C table NAME_migrations: {number, name, text}.
 list(SORT FILES)
-set(table "#include \"migrate.h\"\n\nconst struct migration sqlite_migrations[] = {\n")
+set(table "#include \"migrate.h\"\n\nconst struct migration ${NAME}_migrations[] = {\n")
 set(count 0)
 foreach(file ${FILES})
 	get_filename_component(name ${file} NAME_WE)
@@ -11,5 +11,5 @@ foreach(file ${FILES})
 	string(APPEND table "\t{${number}, \"${name}\", (const char[]){${sql}0}},\n")
 	math(EXPR count "${count} + 1")
 endforeach()
-string(APPEND table "};\nconst size_t sqlite_migration_count = ${count};\n")
+string(APPEND table "};\nconst size_t ${NAME}_migration_count = ${count};\n")
 file(WRITE ${OUT} "${table}")

@@ -49,6 +49,9 @@ size_t inbox_dispatch(struct inbox *inbox, void *receiver);
  * NULL once the inbox is closed and empty. For threads that only serve an inbox. */
 struct message *inbox_wait(struct inbox *inbox, size_t max);
 
+/* The same without blocking: NULL where nothing waits. *closed_out: nothing will. */
+struct message *inbox_take(struct inbox *inbox, size_t max, bool *closed_out);
+
 /* Refuses further posts and wakes the threads in inbox_wait(). */
 void inbox_close(struct inbox *inbox);
 

@@ -153,6 +153,17 @@ struct message *inbox_wait(struct inbox *inbox, size_t max)
 	return list;
 }
 
+struct message *inbox_take(struct inbox *inbox, size_t max, bool *closed_out)
+{
+	struct message *list;
+
+	pthread_mutex_lock(&inbox->lock);
+	list = cut(inbox, max);
+	*closed_out = inbox->closed;
+	pthread_mutex_unlock(&inbox->lock);
+	return list;
+}
+
 void inbox_close(struct inbox *inbox)
 {
 	pthread_mutex_lock(&inbox->lock);

@@ -4,6 +4,9 @@
  * one operation inside the transaction that begin() opened, from zeroed out members, and
  * sets op->err; it returns ERR_STORE when the database itself failed, after which the
  * batch is rolled back and replayed one by one.
+ *
+ * A commit whose answer was lost may have happened. Until outcome() has found out, nothing
+ * else begins: to do the batch again, or to say that it failed, could both be wrong.
  */
 #ifndef STORE_BACKEND_H
 #define STORE_BACKEND_H
@@ -11,6 +14,8 @@
 #include "restante/store.h"
 
 struct backend_connection;
+
+enum commit { COMMIT_DONE, COMMIT_FAILED, COMMIT_UNKNOWN };
 
 struct backend {
 	const char *name;
@@ -20,7 +25,10 @@ struct backend {
 	enum err (*migrate)(struct backend_connection *connection);
 	enum err (*check)(const struct store_config *config, struct text *problems);
 	enum err (*begin)(struct backend_connection *connection);
-	enum err (*commit)(struct backend_connection *connection);
+	enum commit (*commit)(struct backend_connection *connection);
+	/* Of the commit that was unknown, and still is if the database is out of reach. NULL:
+	 * there is no such commit. */
+	enum commit (*outcome)(struct backend_connection *connection);
 	void (*rollback)(struct backend_connection *connection);
 	enum err (*run)(struct backend_connection *connection, struct store_op *op);
 	/* Write lane of a node, in a transaction: before anything else, and after it. The first
@@ -32,5 +40,6 @@ struct backend {
 };
 
 extern const struct backend sqlite_backend;
+extern const struct backend postgres_backend;
 
 #endif

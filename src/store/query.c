@@ -3,10 +3,8 @@
  * Queries: prepared statements that are found again by the address of their text. On the
  * thread of the connection.
  */
-#include "sqlite.h"
-
+#include "driver.h"
 #include "fault.h"
-#include "statement.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -22,54 +20,52 @@
 
 struct statement {
 	const char *sql;
-	sqlite3_stmt *prepared;
+	void *prepared;
+	bool busy;
 	UT_hash_handle hh;
 };
 
-void statements_free(struct statement **statements)
+void statements_free(struct db *db)
 {
 	struct statement *statement;
 	struct statement *next;
 
-	HASH_ITER(hh, *statements, statement, next)
+	HASH_ITER(hh, db->statements, statement, next)
 	{
-		HASH_DEL(*statements, statement);
-		sqlite3_finalize(statement->prepared);
+		HASH_DEL(db->statements, statement);
+		db->driver->finalize(db, statement->prepared);
 		free(statement);
 	}
 }
 
-/* At most ten a second: where the disk is broken, everything fails. */
-static void log_failure(struct sqlite *sqlite, const char *at, const char *reason,
-			const char *sql)
+void db_log_failure(struct db *db, const char *at, const char *reason, const char *sql)
 {
 	int64_t now_ms = clock_monotonic_ms();
 
-	if (now_ms < sqlite->quiet_until_ms) {
-		sqlite->errors_unlogged++;
+	if (now_ms < db->quiet_until_ms) {
+		db->errors_unlogged++;
 		return;
 	}
-	log_error(store_error, "at=%s code=%d reason=%s sql=%s unlogged=%lld", at,
-		  sqlite3_extended_errcode(sqlite->db), log_quote(reason), log_quote(sql),
-		  (long long)sqlite->errors_unlogged);
-	sqlite->quiet_until_ms = now_ms + ERROR_EVERY_MS;
-	sqlite->errors_unlogged = 0;
+	log_error(store_error, "at=%s reason=%s sql=%s unlogged=%lld", at, log_quote(reason),
+		  log_quote(sql), (long long)db->errors_unlogged);
+	db->quiet_until_ms = now_ms + ERROR_EVERY_MS;
+	db->errors_unlogged = 0;
 }
 
 static void fail_query(struct query *query, const char *at, const char *reason)
 {
-	log_failure(query->sqlite, at, reason, sqlite3_sql(query->statement));
+	db_log_failure(query->db, at, reason, query->statement->sql);
 	query->err = ERR_STORE;
 }
 
-static sqlite3_stmt *prepare(struct sqlite *sqlite, const char *sql)
+static struct statement *prepare(struct db *db, const char *sql)
 {
 	struct statement *statement;
-	sqlite3_stmt *prepared = NULL;
+	const char *reason = "";
+	void *prepared = db->driver->prepare(db, sql, &reason);
 
-	if (sqlite3_prepare_v3(sqlite->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &prepared,
-			       NULL) != SQLITE_OK) {
-		log_failure(sqlite, "prepare", sqlite3_errmsg(sqlite->db), sql);
+	if (prepared == NULL) {
+		db_log_failure(db, "prepare", reason, sql);
 		return NULL;
 	}
 	statement = calloc(1, sizeof *statement);
@@ -77,58 +73,59 @@ static sqlite3_stmt *prepare(struct sqlite *sqlite, const char *sql)
 		fatal("out of memory for a statement");
 	statement->sql = sql;
 	statement->prepared = prepared;
-	HASH_ADD_PTR(sqlite->statements, sql, statement);
-	return prepared;
+	HASH_ADD_PTR(db->statements, sql, statement);
+	return statement;
 }
 
-struct query query_begin(struct sqlite *sqlite, const char *sql)
+struct query query_begin(struct db *db, const char *sql)
 {
-	struct query query = {.sqlite = sqlite};
-	struct statement *statement;
+	struct query query = {.db = db};
 
-	HASH_FIND_PTR(sqlite->statements, &sql, statement);
-	query.statement = statement != NULL ? statement->prepared : prepare(sqlite, sql);
-	query.err = query.statement != NULL ? ERR_OK : ERR_STORE;
+	HASH_FIND_PTR(db->statements, &sql, query.statement);
+	if (query.statement == NULL)
+		query.statement = prepare(db, sql);
+	if (query.statement == NULL) {
+		query.err = ERR_STORE;
+		return query;
+	}
 	/* One text is one statement: it cannot be used inside its own rows. */
-	assert(query.statement == NULL || !sqlite3_stmt_busy(query.statement));
+	assert(!query.statement->busy);
+	query.statement->busy = true;
 	return query;
 }
 
-static void check_bind(struct query *query, int result)
+static void bind(struct query *query, int index, const struct value *value)
 {
-	if (result != SQLITE_OK)
-		fail_query(query, "bind", sqlite3_errmsg(query->sqlite->db));
+	if (query->err == ERR_OK)
+		query->db->driver->bind(query->db, query->statement->prepared, index, value);
 }
 
 void query_int(struct query *query, int index, int64_t value)
 {
-	if (query->err == ERR_OK)
-		check_bind(query, sqlite3_bind_int64(query->statement, index, value));
+	bind(query, index, &(struct value){.kind = VALUE_INT, .number = value});
 }
 
 void query_text(struct query *query, int index, const char *text)
 {
-	if (query->err == ERR_OK)
-		check_bind(query,
-			   sqlite3_bind_text(query->statement, index, text, -1, SQLITE_STATIC));
+	struct bytes bytes = text != NULL ? bytes_of_text(text) : bytes_of(NULL, 0);
+
+	bind(query, index, &(struct value){.kind = VALUE_TEXT, .bytes = bytes});
 }
 
 void query_blob(struct query *query, int index, struct bytes bytes)
 {
-	if (query->err == ERR_OK)
-		check_bind(query, sqlite3_bind_blob64(query->statement, index, bytes.data,
-						      bytes.len, SQLITE_STATIC));
+	bind(query, index, &(struct value){.kind = VALUE_BLOB, .bytes = bytes});
 }
 
 void query_null(struct query *query, int index)
 {
-	if (query->err == ERR_OK)
-		check_bind(query, sqlite3_bind_null(query->statement, index));
+	bind(query, index, &(struct value){0});
 }
 
 bool query_row(struct query *query)
 {
-	int result;
+	const char *reason = "";
+	enum step step;
 
 	if (query->err != ERR_OK)
 		return false;
@@ -136,52 +133,50 @@ bool query_row(struct query *query)
 		fail_query(query, "step", "fault");
 		return false;
 	}
-	result = sqlite3_step(query->statement);
-	if (result == SQLITE_ROW)
-		return true;
-	if (result != SQLITE_DONE)
-		fail_query(query, "step", sqlite3_errmsg(query->sqlite->db));
-	return false;
+	step = query->db->driver->step(query->db, query->statement->prepared, &reason);
+	if (step == STEP_FAILED)
+		fail_query(query, "step", reason);
+	return step == STEP_ROW;
 }
 
 int64_t column_int(const struct query *query, int column)
 {
-	return sqlite3_column_int64(query->statement, column);
+	return query->db->driver->get_int(query->statement->prepared, column);
 }
 
 bool column_is_null(const struct query *query, int column)
 {
-	return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
+	return query->db->driver->is_null(query->statement->prepared, column);
+}
+
+struct bytes column_bytes(const struct query *query, int column)
+{
+	return query->db->driver->get_bytes(query->statement->prepared, column);
 }
 
 struct bytes column_blob(const struct query *query, int column, struct arena *arena)
 {
-	const void *data = sqlite3_column_blob(query->statement, column);
-	int len = sqlite3_column_bytes(query->statement, column);
-
-	return arena_bytes(arena, bytes_of(data, (size_t)len));
+	return arena_bytes(arena, column_bytes(query, column));
 }
 
 char *column_text(const struct query *query, int column, struct arena *arena)
 {
-	const void *data = sqlite3_column_text(query->statement, column);
-	int len = sqlite3_column_bytes(query->statement, column);
-
-	return data == NULL ? NULL : arena_text(arena, bytes_of(data, (size_t)len));
+	return column_is_null(query, column) ? NULL
+					     : arena_text(arena, column_bytes(query, column));
 }
 
 void column_text_to(const struct query *query, int column, char *buffer, size_t size)
 {
-	const unsigned char *text = sqlite3_column_text(query->statement, column);
+	struct bytes text = column_bytes(query, column);
 
-	snprintf(buffer, size, "%s", text == NULL ? "" : (const char *)text);
+	snprintf(buffer, size, "%.*s", (int)text.len, text.len > 0 ? (char *)text.data : "");
 }
 
 enum err query_end(struct query *query)
 {
 	if (query->statement != NULL) {
-		sqlite3_reset(query->statement);
-		sqlite3_clear_bindings(query->statement);
+		query->db->driver->reset(query->db, query->statement->prepared);
+		query->statement->busy = false;
 	}
 	return query->err;
 }
@@ -193,7 +188,7 @@ enum err query_run(struct query *query)
 	return query_end(query);
 }
 
-int64_t query_changes(const struct sqlite *sqlite)
+int64_t query_changes(struct db *db)
 {
-	return sqlite3_changes64(sqlite->db);
+	return db->driver->changes(db);
 }

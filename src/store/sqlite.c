@@ -6,7 +6,6 @@
 #include "sqlite.h"
 
 #include "fault.h"
-#include "statement.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -20,75 +19,11 @@
 #include <unistd.h>
 
 #define BUSY_TIMEOUT_MS	 5000
-#define SEEN_EVERY_MS	 (1 * HOURS_MS)
 #define CHECKPOINT_PAGES 4000 /* 16 MiB of log, after which it is moved into the database */
 
 struct backend_connection {
 	struct sqlite sqlite;
 	struct store_config config;
-};
-
-/* --- what does which operation -------------------------------------------------------- */
-
-struct operation {
-	sqlite_op_fn *run;
-	/* The out members: from here to the end of the struct. */
-	size_t out, end;
-};
-
-#define NO_OUT(name)                                                                           \
-	{                                                                                      \
-		sqlite_##name, sizeof(struct op_##name), sizeof(struct op_##name)              \
-	}
-#define OUT_FROM(name, member)                                                                 \
-	{                                                                                      \
-		sqlite_##name, offsetof(struct op_##name, member), sizeof(struct op_##name)    \
-	}
-
-static const struct operation operations[STORE_KIND_COUNT] = {
-	[STORE_REGISTER] = OUT_FROM(register, device_id),
-	[STORE_INVITE_CREATE] = NO_OUT(invite_create),
-	[STORE_LOGIN_LOOKUP] = OUT_FROM(login_lookup, password_hash),
-	[STORE_SESSION_OPEN] = OUT_FROM(session_open, list_version),
-	[STORE_SESSION_REFRESH] = OUT_FROM(session_refresh, user),
-	[STORE_SESSION_END] = OUT_FROM(session_end, effects),
-	[STORE_CALLER_CHECK] = OUT_FROM(caller_check, one_time),
-	[STORE_PASSWORD_SET] = OUT_FROM(password_set, effects),
-	[STORE_ACCOUNT_GET] = OUT_FROM(account_get, account),
-	[STORE_ACCOUNT_PATCH] = OUT_FROM(account_patch, account),
-	[STORE_ACCOUNT_DELETE] = OUT_FROM(account_delete, effects),
-	[STORE_DEVICES_GET] = OUT_FROM(devices_get, list_version),
-	[STORE_DEVICE_RENAME] = NO_OUT(device_rename),
-	[STORE_DEVICE_REMOVE] = OUT_FROM(device_remove, list_version),
-	[STORE_LINK_TOKEN_CREATE] = NO_OUT(link_token_create),
-	[STORE_DEVICE_LINK] = OUT_FROM(device_link, linked_user),
-	[STORE_CONSENT_GET] = OUT_FROM(consent_get, entries),
-	[STORE_CONSENT_SET] = NO_OUT(consent_set),
-	[STORE_KEYS_PUT] = OUT_FROM(keys_put, one_time),
-	[STORE_KEYS_STATS] = OUT_FROM(keys_stats, stats),
-	[STORE_CLAIM] = OUT_FROM(claim, answer),
-	[STORE_DEVICE_LIST] = OUT_FROM(device_list, list),
-	[STORE_DEVICE_SUBSCRIBE] = OUT_FROM(device_subscribe, list),
-	[STORE_REMOTE_LIST_PUT] = NO_OUT(remote_list_put),
-	[STORE_SEND] = OUT_FROM(send, status),
-	[STORE_MESSAGE_GET] = OUT_FROM(message_get, info),
-	[STORE_MAILBOX_READ] = OUT_FROM(mailbox_read, items),
-	[STORE_MAILBOX_ACK] = OUT_FROM(mailbox_ack, removed),
-	[STORE_EXPIRE] = OUT_FROM(expire, removed),
-	[STORE_RESTORE_MARK] = NO_OUT(restore_mark),
-	[STORE_TRANSACTION] = OUT_FROM(transaction, replay),
-	[STORE_DESTINATIONS_LOAD] = OUT_FROM(destinations_load, destinations),
-	[STORE_DESTINATION_PUT] = NO_OUT(destination_put),
-	[STORE_DESTINATION_REMOVE] = OUT_FROM(destination_remove, removed),
-	[STORE_OUTBOX_READ] = OUT_FROM(outbox_read, items),
-	[STORE_OUTBOX_SETTLE] = OUT_FROM(outbox_settle, effects),
-	[STORE_OUTBOX_RESET] = OUT_FROM(outbox_reset, destination),
-	[STORE_OUTBOX_EXPIRE] = OUT_FROM(outbox_expire, destination),
-	[STORE_PEER_LOAD] = OUT_FROM(peer_load, document),
-	[STORE_PEER_PUT] = NO_OUT(peer_put),
-	[STORE_PEER_ORDER] = NO_OUT(peer_order),
-	[STORE_PEER_ORDERS_READ] = OUT_FROM(peer_orders_read, newest),
-	[STORE_PEERS_LIST] = OUT_FROM(peers_list, peers),
 };
 
 /* --- opening -------------------------------------------------------------------------- */
@@ -140,7 +75,7 @@ static enum err execute(sqlite3 *db, const char *at, const char *sql)
 /* Not every file system can have a log: then SQLite keeps the mode it had, silently. */
 static enum err use_log(struct sqlite *sqlite)
 {
-	struct query query = query_begin(sqlite, "PRAGMA journal_mode = WAL");
+	struct query query = query_begin(&sqlite->db, "PRAGMA journal_mode = WAL");
 	char mode[16] = "";
 
 	if (query_row(&query))
@@ -174,9 +109,9 @@ static enum err set_up_writer(struct sqlite *sqlite)
 
 	/* In place of automatic checkpoints: sqlite_idle() makes them when nobody waits for
 	 * the commit. */
-	sqlite3_wal_hook(sqlite->db, count_pages, sqlite);
+	sqlite3_wal_hook(sqlite->handle, count_pages, sqlite);
 	return err != ERR_OK ? err
-			     : execute(sqlite->db, "open",
+			     : execute(sqlite->handle, "open",
 				       "PRAGMA synchronous = FULL;"
 				       "PRAGMA secure_delete = FAST;"
 				       "PRAGMA foreign_keys = ON;"
@@ -186,13 +121,13 @@ static enum err set_up_writer(struct sqlite *sqlite)
 
 static enum err set_up(struct sqlite *sqlite)
 {
-	sqlite3_busy_timeout(sqlite->db, BUSY_TIMEOUT_MS);
-	if (execute(sqlite->db, "open",
+	sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
+	if (execute(sqlite->handle, "open",
 		    "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;") != ERR_OK)
 		return ERR_STORE;
-	return sqlite->lane == LANE_WRITE
+	return sqlite->db.lane == LANE_WRITE
 		       ? set_up_writer(sqlite)
-		       : execute(sqlite->db, "open",
+		       : execute(sqlite->handle, "open",
 				 "PRAGMA query_only = ON; PRAGMA cache_size = -16384;");
 }
 
@@ -203,14 +138,13 @@ static void sqlite_close(struct backend_connection **connection)
 	if (*connection == NULL)
 		return;
 	sqlite = &(*connection)->sqlite;
-	sqlite_mailbox_forget(sqlite);
-	sqlite_outbox_forget(sqlite);
-	statements_free(&sqlite->statements);
-	if (sqlite3_close(sqlite->db) != SQLITE_OK)
+	db_forget(&sqlite->db);
+	statements_free(&sqlite->db);
+	if (sqlite3_close(sqlite->handle) != SQLITE_OK)
 		log_error(store_error, "at=close reason=%s",
-			  log_quote(sqlite3_errmsg(sqlite->db)));
-	if (sqlite->lane == LANE_WRITE)
-		sqlite_watch_leave(sqlite);
+			  log_quote(sqlite3_errmsg(sqlite->handle)));
+	if (sqlite->db.lane == LANE_WRITE)
+		sqlite_file_leave(&sqlite->db);
 	free(*connection);
 	*connection = NULL;
 }
@@ -230,15 +164,16 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 	if (connection == NULL)
 		fatal("out of memory for a database connection");
 	connection->config = *config;
-	connection->sqlite.config = &connection->config;
-	connection->sqlite.lane = lane;
+	connection->sqlite.db.driver = &sqlite_driver;
+	connection->sqlite.db.config = &connection->config;
+	connection->sqlite.db.lane = lane;
 	if (lane == LANE_WRITE)
-		err = sqlite_watch_find(&connection->sqlite);
+		err = sqlite_file_find(&connection->sqlite.db);
 	if (err == ERR_OK &&
-	    sqlite3_open_v2(path, &connection->sqlite.db,
+	    sqlite3_open_v2(path, &connection->sqlite.handle,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
 		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
-			  log_quote(sqlite3_errmsg(connection->sqlite.db)));
+			  log_quote(sqlite3_errmsg(connection->sqlite.handle)));
 		err = ERR_STORE;
 	}
 	if (err == ERR_OK)
@@ -252,7 +187,7 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 
 static enum err sqlite_migrate(struct backend_connection *connection)
 {
-	return sqlite_schema_migrate(connection->sqlite.db);
+	return sqlite_schema_migrate(connection->sqlite.handle);
 }
 
 /* --- transactions --------------------------------------------------------------------- */
@@ -260,22 +195,23 @@ static enum err sqlite_migrate(struct backend_connection *connection)
 static enum err sqlite_begin(struct backend_connection *connection)
 {
 	struct sqlite *sqlite = &connection->sqlite;
-	struct query query = query_begin(sqlite, sqlite->lane == LANE_WRITE ? "BEGIN IMMEDIATE"
-									    : "BEGIN DEFERRED");
+	struct query query =
+		query_begin(&sqlite->db, sqlite->db.lane == LANE_WRITE ? "BEGIN IMMEDIATE"
+								       : "BEGIN DEFERRED");
 
 	return query_run(&query);
 }
 
-static enum err sqlite_commit(struct backend_connection *connection)
+static enum commit sqlite_commit(struct backend_connection *connection)
 {
 	struct query query;
 
 	if (fault_commit()) {
 		log_error(store_error, "at=commit reason=fault");
-		return ERR_STORE;
+		return COMMIT_FAILED;
 	}
-	query = query_begin(&connection->sqlite, "COMMIT");
-	return query_run(&query);
+	query = query_begin(&connection->sqlite.db, "COMMIT");
+	return query_run(&query) == ERR_OK ? COMMIT_DONE : COMMIT_FAILED;
 }
 
 static void sqlite_rollback(struct backend_connection *connection)
@@ -283,63 +219,26 @@ static void sqlite_rollback(struct backend_connection *connection)
 	struct sqlite *sqlite = &connection->sqlite;
 
 	/* Some failures have rolled back already. */
-	if (sqlite3_get_autocommit(sqlite->db) == 0 &&
-	    execute(sqlite->db, "rollback", "ROLLBACK") != ERR_OK)
+	if (sqlite3_get_autocommit(sqlite->handle) == 0 &&
+	    execute(sqlite->handle, "rollback", "ROLLBACK") != ERR_OK)
 		fatal("cannot roll back: the state of the store is unknown");
-	sqlite_mailbox_forget(sqlite);
-	sqlite_outbox_forget(sqlite);
-	sqlite_watch_forget(sqlite);
-}
-
-/* Callers are marked as seen by the operations that write, at most once an hour. */
-static enum err mark_seen(struct sqlite *sqlite, int64_t now_ms)
-{
-	struct query query;
-
-	if (sqlite->lane != LANE_WRITE || sqlite->seen_generation == 0 ||
-	    now_ms - sqlite->seen_ms < SEEN_EVERY_MS)
-		return ERR_OK;
-	query = query_begin(sqlite,
-			    "UPDATE device SET last_seen_ms = ?2 WHERE generation = ?1");
-	query_int(&query, 1, sqlite->seen_generation);
-	query_int(&query, 2, now_ms);
-	return query_run(&query);
+	db_forget(&sqlite->db);
+	restore_forget(&sqlite->db);
 }
 
 static enum err sqlite_run(struct backend_connection *connection, struct store_op *op)
 {
-	const struct operation *operation = &operations[op->kind];
-	struct sqlite *sqlite = &connection->sqlite;
-	int64_t changes = sqlite3_total_changes64(sqlite->db);
-	enum err err;
-
-	memset((char *)op + operation->out, 0, operation->end - operation->out);
-	op->err = ERR_OK;
-	sqlite->seen_generation = 0;
-	err = operation->run(sqlite, op);
-	if (err == ERR_STORE)
-		return err;
-	if (err != ERR_OK)
-		op->err = err;
-	if (op->err == ERR_OK)
-		return mark_seen(sqlite, op->now_ms);
-	if (sqlite3_total_changes64(sqlite->db) != changes &&
-	    op->kind != STORE_SESSION_REFRESH) {
-		log_error(store_error, "at=run kind=%d err=%s reason=%s", (int)op->kind,
-			  err_code(op->err), log_quote("refused after it had written"));
-		return ERR_STORE;
-	}
-	return ERR_OK;
+	return db_run(&connection->sqlite.db, op);
 }
 
 static enum err sqlite_serve(struct backend_connection *connection)
 {
-	return sqlite_watch_serve(&connection->sqlite);
+	return restore_serve(&connection->sqlite.db);
 }
 
 static enum err sqlite_rest(struct backend_connection *connection)
 {
-	return sqlite_watch_rest(&connection->sqlite);
+	return restore_rest(&connection->sqlite.db);
 }
 
 /* Moves the log into the database while nobody waits for it. A reader may hold it back;
@@ -348,16 +247,16 @@ static void sqlite_idle(struct backend_connection *connection)
 {
 	struct sqlite *sqlite = &connection->sqlite;
 
-	sqlite_watch_write(sqlite);
+	restore_write(&sqlite->db);
 	if (sqlite->wal_pages < sqlite->checkpointed_pages)
 		sqlite->checkpointed_pages = 0; /* the log began anew */
 	if (sqlite->wal_pages - sqlite->checkpointed_pages < CHECKPOINT_PAGES)
 		return;
 	sqlite->checkpointed_pages = sqlite->wal_pages;
-	if (sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+	if (sqlite3_wal_checkpoint_v2(sqlite->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
 				      NULL) != SQLITE_OK)
 		log_warn(store_error, "at=checkpoint reason=%s",
-			 log_quote(sqlite3_errmsg(sqlite->db)));
+			 log_quote(sqlite3_errmsg(sqlite->handle)));
 }
 
 /* --- checking ------------------------------------------------------------------------- */

@@ -23,10 +23,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#define BATCH_OPS   256
-#define BATCH_BYTES ((size_t)4 << 20)
-#define LANES	    2
+#define BATCH_OPS	 256
+#define BATCH_BYTES	 ((size_t)4 << 20)
+#define LANES		 2
+#define OUTCOME_EVERY_US 50000
 
 struct lane {
 	const char *name;
@@ -62,22 +64,6 @@ static enum err run_op(struct lane *lane, struct store_op *op)
 	return err == ERR_OK && fault_is_poisoned(op) ? ERR_STORE : err;
 }
 
-/* Ends the transaction that has begun: all of these operations or, ERR_STORE, none. */
-static enum err run_and_commit(struct lane *lane, struct store_op *first)
-{
-	enum err err = ERR_OK;
-
-	for (struct store_op *op = first; op != NULL && err == ERR_OK; op = next_op(op))
-		err = run_op(lane, op);
-	if (err == ERR_OK)
-		err = lane->backend->commit(lane->connection);
-	if (err != ERR_OK)
-		lane->backend->rollback(lane->connection);
-	else if (lane->kind == LANE_WRITE)
-		metric_inc(store_commits_total);
-	return err;
-}
-
 /* What went wrong has been logged where it did. */
 static void fail(struct store_op *op)
 {
@@ -92,6 +78,57 @@ static void fail_all(struct store_op *first)
 		fail(op);
 }
 
+static void give_back(struct store_op *first)
+{
+	struct message *next;
+
+	for (struct message *message = (struct message *)first; message != NULL;
+	     message = next) {
+		next = message->next;
+		metric_inc(store_ops_total);
+		inbox_return(message);
+	}
+}
+
+/* The database is out of reach in the middle of a commit. Whatever arrives fails, until it can
+ * say how that ended or the store is closed. */
+static enum commit await_outcome(struct lane *lane)
+{
+	enum commit commit;
+	bool closed = false;
+
+	while ((commit = lane->backend->outcome(lane->connection)) == COMMIT_UNKNOWN &&
+	       !closed) {
+		struct message *taken = inbox_take(lane->inbox, BATCH_OPS, &closed);
+
+		if (taken == NULL)
+			usleep(OUTCOME_EVERY_US);
+		else
+			fail_all((struct store_op *)taken);
+		give_back((struct store_op *)taken);
+	}
+	return commit;
+}
+
+/* Ends the transaction that has begun: all of these operations or none. */
+static enum commit run_and_commit(struct lane *lane, struct store_op *first)
+{
+	enum commit commit = COMMIT_FAILED;
+	enum err err = ERR_OK;
+
+	for (struct store_op *op = first; op != NULL && err == ERR_OK; op = next_op(op))
+		err = run_op(lane, op);
+	if (err == ERR_OK)
+		commit = lane->backend->commit(lane->connection);
+	if (commit == COMMIT_UNKNOWN)
+		commit = await_outcome(lane);
+	if (commit != COMMIT_DONE)
+		lane->backend->rollback(lane->connection);
+	else if (lane->kind == LANE_WRITE)
+		metric_inc(store_commits_total);
+	return commit;
+}
+
 static void run_one_by_one(struct lane *lane, struct store_op *first)
 {
 	for (struct store_op *op = first; op != NULL; op = next_op(op)) {
@@ -102,20 +139,9 @@ static void run_one_by_one(struct lane *lane, struct store_op *first)
 			return;
 		}
 		op->message.next = NULL;
-		if (run_and_commit(lane, op) != ERR_OK)
+		if (run_and_commit(lane, op) != COMMIT_DONE)
 			fail(op);
 		op->message.next = next;
-	}
-}
-
-static void give_back(struct store_op *first)
-{
-	struct message *next;
-
-	for (struct message *message = &first->message; message != NULL; message = next) {
-		next = message->next;
-		metric_inc(store_ops_total);
-		inbox_return(message);
 	}
 }
 
@@ -162,16 +188,29 @@ static struct store_op *cut_batch(struct message **taken, size_t *count_out)
 	return first;
 }
 
+static void replay(struct lane *lane, struct store_op *batch, size_t count)
+{
+	metric_inc(store_replays_total);
+	log_warn(store_replay, "ops=%zu", count);
+	run_one_by_one(lane, batch);
+}
+
 static void write_batch(struct lane *lane, struct store_op *batch, size_t count)
 {
 	if (count == 1) {
 		run_one_by_one(lane, batch);
 	} else if (lane->backend->begin(lane->connection) != ERR_OK) {
 		fail_all(batch);
-	} else if (run_and_commit(lane, batch) != ERR_OK) {
-		metric_inc(store_replays_total);
-		log_warn(store_replay, "ops=%zu", count);
-		run_one_by_one(lane, batch);
+	} else {
+		switch (run_and_commit(lane, batch)) {
+		case COMMIT_DONE:
+			break;
+		case COMMIT_FAILED:
+			replay(lane, batch, count);
+			break;
+		case COMMIT_UNKNOWN:
+			fail_all(batch);
+		}
 	}
 	give_back(batch);
 }
@@ -227,6 +266,9 @@ static void start_lane(struct lane *lane)
 /* The one that is built in. A URL of another database is no path. */
 static const struct backend *find_backend(const struct store_config *config)
 {
+	if (strncmp(config->url, "postgresql://", 13) == 0 ||
+	    strncmp(config->url, "postgres://", 11) == 0)
+		return &postgres_backend;
 	return strstr(config->url, "://") == NULL ? &sqlite_backend : NULL;
 }
 
@@ -266,8 +308,8 @@ static enum err in_transaction(struct lane *lane,
 	if (err != ERR_OK)
 		return err;
 	err = step(lane->connection);
-	if (err == ERR_OK)
-		err = lane->backend->commit(lane->connection);
+	if (err == ERR_OK && lane->backend->commit(lane->connection) != COMMIT_DONE)
+		err = ERR_STORE;
 	if (err != ERR_OK)
 		lane->backend->rollback(lane->connection);
 	else

@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from lab import LabError, die_with_parent  # noqa: E402
+from lab import LabError  # noqa: E402
+from processes import die_with_parent  # noqa: E402
 from measure import Histogram  # noqa: E402
 
 TIMEOUT = 900

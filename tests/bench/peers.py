@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import ADDRESS, LabError, die_with_parent
+from lab import ADDRESS, LabError
+from processes import die_with_parent
 from measure import thread_cpu
 
 HERE = Path(__file__).resolve().parent

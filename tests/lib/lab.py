@@ -10,9 +10,11 @@
 
 Everything lives in one throwaway folder, listens on 127.0.0.1 at ports that were free, and
 ends with this process. Needs Debian's openssl and dnsmasq-base; Python's standard library.
+With RESTANTE_LAB_STORE=postgres in the environment nodes keep what they have in databases of
+a PostgreSQL server of this process, which needs Debian's postgresql-15.
 """
 
-import ctypes
+import atexit
 import fcntl
 import http.client
 import os
@@ -21,23 +23,20 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from postgres import Postgres
+from processes import die_with_parent
 
 ADDRESS = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
-PR_SET_PDEATHSIG = 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent():
-    """For preexec_fn: the kernel ends the child when this process is gone."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 def find_binary():
     """The binary that RESTANTE_BIN names, or the one that `./dev build` makes."""
@@ -228,6 +227,21 @@ class NameServer:
                 return False
 
 
+_databases = []  # the server, then the names of its databases
+
+
+def new_store():
+    """A URL for store.url: "" for the file that a node makes itself."""
+    if os.environ.get("RESTANTE_LAB_STORE") != "postgres":
+        return ""
+    if not _databases:
+        server = Postgres(fsync="off")
+        atexit.register(server.__exit__)
+        _databases.append(server.__enter__())
+    _databases.append(f"node{len(_databases)}")
+    return _databases[0].url(_databases[-1])
+
+
 class Node:
     """One node: a folder with its configuration and database, and its process."""
 
@@ -256,6 +270,7 @@ class Node:
             "federation.ca_file": lab.authority.certificate,
             "federation.dns_servers": f"{ADDRESS}:{lab.names.port}",
             "federation.allow_private": "true",
+            "store.url": new_store(),
         })
         self.set(options)
         self.command("init", "--domain", domain, "--dir", self.folder)
@@ -283,6 +298,14 @@ class Node:
     def operator(self, command, *arguments, **options):
         """The same for a command that reads the configuration: check, dns, peer, ..."""
         return self.command(command, "--config", self.config, *arguments, **options)
+
+    def count(self, table):
+        """Rows in a table of the node's database."""
+        text = f"SELECT count(*) FROM {table}"
+        if self.options["store.url"]:
+            return int(_databases[0].sql(text, urlsplit(self.options["store.url"]).path[1:]))
+        with closing(sqlite3.connect(self.folder / "data/restante.db")) as database:
+            return database.execute(text).fetchone()[0]
 
     def txt_records(self):
         """The texts that the node wants published."""

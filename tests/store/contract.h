@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the contract tests of the store share: a store in a folder of its own, operations
- * that are posted and waited for, and accounts with devices to work on. `contract_now` is
- * the time of every operation; tests set and advance it. Every helper ends the test when
- * it cannot do its job.
+ * What the contract tests of the store share: a store of its own for each test, operations
+ * that are posted and waited for, and accounts with devices to work on. The store is a file,
+ * or, where RESTANTE_TEST_STORE names a database of PostgreSQL, a schema in that.
+ * `contract_now` is the time of every operation; tests set and advance it. Every helper ends
+ * the test when it cannot do its job.
  */
 #ifndef TEST_STORE_CONTRACT_H
 #define TEST_STORE_CONTRACT_H
@@ -24,6 +25,7 @@
 #include "restante/ops_messages.h"
 #include "restante/sign.h"
 
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,6 +36,7 @@
 /* A store and what its tests need; in the cmocka state. */
 struct contract {
 	char *dir;
+	char url[512]; /* of the store; "": a file in dir */
 	struct store_config config;
 	struct store *store;
 	struct inbox *inbox; /* where operations come back to */
@@ -62,6 +65,31 @@ static UNUSED void contract_config(struct store_config *config, const char *dir)
 	};
 }
 
+static UNUSED void contract_make_schema(const char *database, char *url, size_t size)
+{
+	static int schemas;
+	char sql[64];
+	PGconn *conn = PQconnectdb(database);
+	PGresult *result;
+
+	snprintf(sql, sizeof sql, "CREATE SCHEMA test%d", ++schemas);
+	result = PQexec(conn, sql);
+	assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+	PQclear(result);
+	PQfinish(conn);
+	snprintf(url, size, "%s&options=-csearch_path%%3Dtest%d", database, schemas);
+}
+
+static UNUSED void contract_make_store(struct contract *contract)
+{
+	const char *database = getenv("RESTANTE_TEST_STORE");
+
+	if (database == NULL)
+		return;
+	contract_make_schema(database, contract->url, sizeof contract->url);
+	contract->config.url = contract->url;
+}
+
 static UNUSED void contract_open(struct contract *contract)
 {
 	assert_int_equal(store_open(&contract->config, &contract->store), ERR_OK);
@@ -84,6 +112,7 @@ static UNUSED int contract_setup(void **state)
 	contract->inbox = inbox_create(1, NULL, NULL);
 	contract->arena = arena_create();
 	contract_config(&contract->config, contract->dir);
+	contract_make_store(contract);
 	contract_open(contract);
 	*state = contract;
 	return 0;

@@ -11,7 +11,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -387,109 +386,6 @@ static void everything_is_there_after_reopening(void **state)
 	assert_string_equal(picture(contract, &alice), before);
 }
 
-static char *database_path(struct contract *contract)
-{
-	return arena_printf(contract->arena, "%s/restante.db", contract->dir);
-}
-
-static void only_the_owner_can_read_the_database(void **state)
-{
-	struct contract *contract = *state;
-	struct stat status;
-
-	contract_register(contract, "alice");
-	assert_int_equal(stat(database_path(contract), &status), 0);
-	assert_int_equal(status.st_mode & 0777, 0600);
-	assert_int_equal(
-		stat(arena_printf(contract->arena, "%s-wal", database_path(contract)), &status),
-		0);
-	assert_int_equal(status.st_mode & 0777, 0600);
-}
-
-static void read_at(const char *path, long offset, void *data_out, size_t len)
-{
-	FILE *file = fopen(path, "rb");
-
-	assert_non_null(file);
-	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
-	assert_int_equal(fread(data_out, 1, len, file), len);
-	fclose(file);
-}
-
-static void write_at(const char *path, long offset, const void *data, size_t len)
-{
-	FILE *file = fopen(path, "r+b");
-
-	assert_non_null(file);
-	assert_int_equal(fseek(file, offset, SEEK_SET), 0);
-	assert_int_equal(fwrite(data, 1, len, file), len);
-	fclose(file);
-}
-
-static void a_newer_database_is_refused(void **state)
-{
-	struct contract *contract = *state;
-	struct text problems;
-	struct store *store = NULL;
-	uint8_t version[4];
-
-	store_close(&contract->store);
-	text_init(&problems, contract->arena, 100);
-	assert_int_equal(store_check(&contract->config, &problems), ERR_OK);
-	assert_int_equal(problems.len, 0);
-	/* user_version stands at byte 60 of the file (sqlite.org/fileformat.html). */
-	read_at(database_path(contract), 60, version, sizeof version);
-	write_at(database_path(contract), 60, "\0\0\x03\xe7", 4);
-	assert_int_equal(store_check(&contract->config, &problems), ERR_STORE);
-	assert_non_null(strstr(problems.data, "999"));
-	assert_int_equal(store_open(&contract->config, &store), ERR_STORE);
-	write_at(database_path(contract), 60, version, sizeof version);
-	contract_open(contract);
-}
-
-static void checking_changes_nothing(void **state)
-{
-	struct contract *contract = *state;
-	struct store_config config = contract->config;
-	struct text problems;
-
-	config.data_dir = arena_printf(contract->arena, "%s/empty", contract->dir);
-	text_init(&problems, contract->arena, 100);
-	assert_int_equal(store_check(&config, &problems), ERR_STORE); /* no such folder */
-	assert_int_equal(mkdir(config.data_dir, 0700), 0);
-	problems.len = 0;
-	assert_int_equal(store_check(&config, &problems), ERR_OK);
-	assert_int_equal(rmdir(config.data_dir), 0); /* it is empty still */
-	/* Also while the store is open. */
-	assert_int_equal(store_check(&contract->config, &problems), ERR_OK);
-}
-
-static void what_is_no_database_is_refused(void **state)
-{
-	struct contract *contract = *state;
-	struct text problems;
-	struct store *store = NULL;
-	char *path = database_path(contract);
-
-	store_close(&contract->store);
-	write_at(path, 0, "this is not a database", 22);
-	text_init(&problems, contract->arena, 100);
-	assert_int_equal(store_check(&contract->config, &problems), ERR_STORE);
-	assert_int_equal(store_open(&contract->config, &store), ERR_STORE);
-	assert_int_equal(unlink(path), 0);
-	contract_open(contract);
-}
-
-static void a_url_of_another_database_is_refused(void **state)
-{
-	struct contract *contract = *state;
-	struct store_config config = contract->config;
-	struct store *store = NULL;
-
-	config.url = "postgres://localhost/restante";
-	assert_int_equal(store_open(&config, &store), ERR_STORE);
-}
-
 /* --- being killed --------------------------------------------------------------------- */
 
 #define ROUNDS	       4
@@ -703,11 +599,6 @@ int main(void)
 		TEST(closing_finishes_what_was_posted),
 		TEST(a_full_lane_refuses),
 		TEST(everything_is_there_after_reopening),
-		TEST(only_the_owner_can_read_the_database),
-		TEST(a_newer_database_is_refused),
-		TEST(checking_changes_nothing),
-		TEST(what_is_no_database_is_refused),
-		TEST(a_url_of_another_database_is_refused),
 		TEST(what_was_answered_survives_a_kill),
 	};
 

@@ -18,6 +18,10 @@ from scenario import join, two_nodes  # noqa: E402
 from signal_client import SignalProcess  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "embedded: about the database that is a file")
+
+
 @pytest.fixture
 def lab(tmp_path):
     """An empty lab: add nodes and start it. Its folder stays, as pytest's folders do."""

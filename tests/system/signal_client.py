@@ -15,7 +15,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from lab import die_with_parent
+from processes import die_with_parent
 
 HERE = Path(__file__).parent
 

@@ -191,6 +191,7 @@ def test_name_server_down_for_a_while(pair, alice, far_bob):
     assert [text(item) for item in wait_for(far_bob, seconds=20)] == ["hello"]
 
 
+@pytest.mark.embedded
 def test_disk_without_room_refuses_what_it_cannot_keep_and_goes_on_later(pair, alice, bob):
     """A limit on the size of files is as good as a full disk. The log has no room either."""
     a = pair[0]
@@ -497,6 +498,7 @@ class Flood(threading.Thread):
             self.sent += 1
 
 
+@pytest.mark.embedded
 def test_large_frames_wait_while_the_store_is_busy(alice, pair, signal):
     """With 8 MiB of them under way the node stops reading, whatever their number."""
     bob = join(signal, pair[0], "bob")

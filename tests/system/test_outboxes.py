@@ -3,11 +3,9 @@
 to, and one that is down costs little."""
 
 import socket
-import sqlite3
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,11 +132,6 @@ def test_what_hangs_when_the_node_stops_is_repeated_and_taken_once(lab):
         assert pat.texts() == [b"once"]
 
 
-def rows(node, table):
-    with closing(sqlite3.connect(node.folder / "data/restante.db")) as db:
-        return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-
-
 def test_destination_that_is_down_costs_one_row_and_one_probe_at_a_time(lab):
     node = lab.add_node("a.test", **{**OPTIONS, "federation__backoff_first": "200ms",
                                      "federation__backoff_max": "1s"})
@@ -155,11 +148,11 @@ def test_destination_that_is_down_costs_one_row_and_one_probe_at_a_time(lab):
         assert 6 <= len(probes) <= 12
         waiting = node.metric("restante_outbox_items")
         node.stop()
-        assert rows(node, "destination") == 1
-        assert rows(node, "outbox") == waiting > 20
+        assert node.count("destination") == 1
+        assert node.count("outbox") == waiting > 20
         peer.behave()
         node.start()
         wait_until(lambda: len(pat.mailbox) == waiting, "all of them")
         wait_until(lambda: node.metric("restante_outbox_items") == 0, "the outbox to be empty")
         node.restart()
-        wait_until(lambda: rows(node, "destination") == 0, "the row to go")
+        wait_until(lambda: node.count("destination") == 0, "the row to go")

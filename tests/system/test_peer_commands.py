@@ -4,7 +4,6 @@ without one."""
 
 import base64
 import re
-import sqlite3
 import time
 
 import pytest
@@ -320,6 +319,4 @@ def test_orders_are_not_carried_out_again_by_a_start(lab, signal):
     a.restart()
     time.sleep(1.5)
     assert a.log_text().count("event=peer_order") == 2
-    with sqlite3.connect(a.folder / "data/restante.db") as database:
-        assert database.execute("SELECT count(*) FROM peer_order").fetchone() == (2,)
-    database.close()
+    assert a.count("peer_order") == 2

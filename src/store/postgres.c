@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A connection to PostgreSQL: opening and transactions. A connection that is lost is made anew
+ * when the next transaction begins, at growing intervals while the server is away; until then
+ * everything fails as it does with a broken disk, and clients are told to come back.
+ */
+#include "postgres.h"
+
+#include "fault.h"
+
+#include "restante/clock.h"
+#include "restante/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WAIT_FIRST_MS	   100
+#define WAIT_MOST_MS	   (5 * SECONDS_MS)
+#define LOCK_NOT_AVAILABLE "55P03"
+
+struct backend_connection {
+	struct postgres postgres;
+	struct store_config config;
+};
+
+/* --- connecting ----------------------------------------------------------------------- */
+
+enum err postgres_log(const struct postgres *postgres, const char *at)
+{
+	log_error(store_error, "at=%s sqlstate=%s reason=%s", at, postgres->link.sqlstate,
+		  log_quote(postgres->link.error));
+	return ERR_STORE;
+}
+
+/* The end of a session that nobody is left of is seen by the server within seconds, for what
+ * it was about to commit is waited for. The reader sees one state of the database. */
+static enum err set_up(struct postgres *postgres)
+{
+	struct pg_link *link = &postgres->link;
+
+	pg_send_text(link, "SET statement_timeout = '30s'");
+	pg_send_text(link, "SET lock_timeout = '5s'");
+	pg_send_text(link, "SET idle_in_transaction_session_timeout = '10s'");
+	pg_send_text(link, "SET tcp_keepalives_idle = 5");
+	pg_send_text(link, "SET tcp_keepalives_interval = 5");
+	pg_send_text(link, "SET tcp_keepalives_count = 2");
+	if (postgres->db.lane == LANE_WRITE) {
+		pg_send_text(link, "SET synchronous_commit = on");
+	} else {
+		pg_send_text(link, "SET default_transaction_isolation = 'repeatable read'");
+		pg_send_text(link, "SET default_transaction_read_only = on");
+	}
+	return pg_sync(link) ? ERR_OK : ERR_STORE;
+}
+
+static void lose(struct postgres *postgres)
+{
+	pg_disconnect(&postgres->link);
+	statements_free(&postgres->db);
+	postgres->enlisted = false;
+}
+
+static void count_failure(struct postgres *postgres)
+{
+	postgres->wait_ms = postgres->wait_ms == 0 ? WAIT_FIRST_MS : 2 * postgres->wait_ms;
+	if (postgres->wait_ms > WAIT_MOST_MS)
+		postgres->wait_ms = WAIT_MOST_MS;
+	postgres->next_try_ms = clock_monotonic_ms() + postgres->wait_ms;
+}
+
+static enum err connect_anew(struct postgres *postgres)
+{
+	if (clock_monotonic_ms() < postgres->next_try_ms)
+		return ERR_STORE;
+	lose(postgres);
+	if (pg_connect(&postgres->link, postgres->db.config->url) == ERR_OK &&
+	    set_up(postgres) == ERR_OK) {
+		postgres->wait_ms = 0;
+		return ERR_OK;
+	}
+	postgres_log(postgres, "connect");
+	pg_disconnect(&postgres->link);
+	count_failure(postgres);
+	return ERR_STORE;
+}
+
+static void postgres_close(struct backend_connection **connection)
+{
+	struct postgres *postgres;
+
+	if (*connection == NULL)
+		return;
+	postgres = &(*connection)->postgres;
+	db_forget(&postgres->db);
+	statements_free(&postgres->db);
+	pg_disconnect(&postgres->link);
+	free(*connection);
+	*connection = NULL;
+}
+
+static enum err postgres_open(const struct store_config *config, enum store_lane lane,
+			      struct backend_connection **connection_out)
+{
+	struct backend_connection *connection = calloc(1, sizeof *connection);
+	enum err err;
+
+	if (connection == NULL)
+		fatal("out of memory for a database connection");
+	connection->config = *config;
+	connection->postgres.db.driver = &postgres_driver;
+	connection->postgres.db.config = &connection->config;
+	connection->postgres.db.lane = lane;
+	connection->postgres.db.watch.generation = generation_read(config->data_dir);
+	err = connect_anew(&connection->postgres);
+	if (err == ERR_OK)
+		*connection_out = connection;
+	else
+		postgres_close(&connection);
+	return err;
+}
+
+/* --- the writer ------------------------------------------------------------------------- */
+
+/* One node serves a database: it remembers what it has written. One that was killed may take
+ * the server a moment to notice. */
+static enum err lock_database(struct postgres *postgres)
+{
+	struct query query = query_begin(
+		&postgres->db, "SELECT pg_advisory_lock('writer'::REGCLASS::OID::BIGINT)");
+	enum err err = query_run(&query);
+
+	if (err != ERR_OK && strcmp(postgres->link.sqlstate, LOCK_NOT_AVAILABLE) == 0)
+		log_error(store_error, "at=open reason=%s",
+			  log_quote("another node serves this database"));
+	return err;
+}
+
+/* Ends whatever the writer of the connection that was lost had begun, which the server may
+ * still be at, and asks how far it had come. */
+static enum err discharge(struct postgres *postgres)
+{
+	struct query query = query_begin(
+		&postgres->db, "DELETE FROM writer WHERE writer_key = ?1 RETURNING batch");
+
+	query_int(&query, 1, postgres->writer);
+	if (query_row(&query))
+		postgres->found = column_int(&query, 0);
+	return query_end(&query);
+}
+
+static enum err enlist(struct postgres *postgres, int64_t *writer_out)
+{
+	struct query query = query_begin(&postgres->db, "DELETE FROM writer WHERE marked <"
+							" now() - INTERVAL '1 day'");
+	enum err err = query_run(&query);
+
+	if (err != ERR_OK)
+		return err;
+	query = query_begin(&postgres->db, "INSERT INTO writer (batch) VALUES (?1)"
+					   " RETURNING writer_key");
+	query_int(&query, 1, postgres->batch);
+	if (query_row(&query))
+		*writer_out = column_int(&query, 0);
+	return query_end(&query);
+}
+
+/* What was committed is gone: the server is one that did not have it all. The next start finds
+ * a generation ahead of that of the database, and does what a restored one calls for. */
+static void check_loss(struct postgres *postgres)
+{
+	struct generation ahead = {.number = postgres->db.watch.generation.number + 1};
+
+	if (postgres->found >= postgres->committed || !postgres->db.config->serves)
+		return;
+	if (generation_write(postgres->db.config->data_dir, &ahead) != ERR_OK)
+		log_error(store_error, "at=loss reason=%s",
+			  log_quote("the next start will not know; run restante restored"));
+	fatal("the database has lost what was committed: batch %lld, it has %lld",
+	      (long long)postgres->committed, (long long)postgres->found);
+}
+
+static void decide(struct postgres *postgres)
+{
+	if (postgres->undecided && postgres->found == postgres->batch)
+		postgres->committed = postgres->batch;
+	if (postgres->writer != 0)
+		check_loss(postgres);
+}
+
+/* Only when this is committed itself it is certain that nothing comes of the old one: until
+ * then what was found is kept, and asked for again. */
+static enum err replace_writer(struct postgres *postgres)
+{
+	int64_t writer = 0;
+	enum err err = ERR_OK;
+
+	if (postgres->db.config->serves)
+		err = lock_database(postgres);
+	pg_send_text(&postgres->link, "BEGIN");
+	if (err == ERR_OK && postgres->writer != 0)
+		err = discharge(postgres);
+	if (err == ERR_OK)
+		err = enlist(postgres, &writer);
+	pg_send_text(&postgres->link, "COMMIT");
+	if (err != ERR_OK || !pg_sync(&postgres->link))
+		return ERR_STORE;
+	decide(postgres);
+	postgres->writer = writer;
+	postgres->found = 0;
+	postgres->enlisted = true;
+	return ERR_OK;
+}
+
+/* Ready for a transaction? */
+static enum err make_ready(struct postgres *postgres)
+{
+	if (postgres->link.conn == NULL && connect_anew(postgres) != ERR_OK)
+		return ERR_STORE;
+	if (postgres->db.lane == LANE_READ || postgres->enlisted)
+		return ERR_OK;
+	if (replace_writer(postgres) == ERR_OK)
+		return ERR_OK;
+	if (postgres->link.failed)
+		postgres_log(postgres, "connect");
+	pg_disconnect(&postgres->link);
+	count_failure(postgres);
+	return ERR_STORE;
+}
+
+/* --- transactions --------------------------------------------------------------------- */
+
+static enum err begin(struct postgres *postgres)
+{
+	pg_send_text(&postgres->link, "BEGIN");
+	return postgres->link.failed ? postgres_log(postgres, "begin") : ERR_OK;
+}
+
+static enum err mark(struct postgres *postgres)
+{
+	struct query query = query_begin(&postgres->db, "CALL writer_mark(?1, ?2)");
+
+	query_int(&query, 1, postgres->writer);
+	query_int(&query, 2, ++postgres->batch);
+	return query_run(&query);
+}
+
+static enum err postgres_begin(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+	enum err err = make_ready(postgres);
+
+	if (err == ERR_OK)
+		err = begin(postgres);
+	return err == ERR_OK && postgres->db.lane == LANE_WRITE ? mark(postgres) : err;
+}
+
+/* Durable only once the end of the pipeline has answered. Where no answer came from a server
+ * that was told to commit, it may have done so. */
+static enum commit postgres_commit(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+	struct pg_link *link = &postgres->link;
+
+	if (fault_commit()) {
+		log_error(store_error, "at=commit reason=fault");
+		return COMMIT_FAILED;
+	}
+	pg_send_text(link, "COMMIT");
+	if (pg_sync(link) && strcmp(link->tag, "COMMIT") == 0) {
+		postgres->committed = postgres->batch;
+		return COMMIT_DONE;
+	}
+	postgres_log(postgres, "commit");
+	postgres->undecided = postgres->db.lane == LANE_WRITE && link->conn == NULL;
+	return postgres->undecided ? COMMIT_UNKNOWN : COMMIT_FAILED;
+}
+
+static void forget(struct postgres *postgres)
+{
+	db_forget(&postgres->db);
+	restore_forget(&postgres->db);
+}
+
+static enum commit postgres_outcome(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+
+	lose(postgres);
+	if (make_ready(postgres) != ERR_OK)
+		return COMMIT_UNKNOWN;
+	postgres->undecided = false;
+	log_info(store_decided, "committed=%d", postgres->committed == postgres->batch);
+	return postgres->committed == postgres->batch ? COMMIT_DONE : COMMIT_FAILED;
+}
+
+/* Whether a statement was prepared before the failure is not known: all anew. */
+static void postgres_rollback(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+	struct pg_link *link = &postgres->link;
+
+	forget(postgres);
+	statements_free(&postgres->db);
+	if (link->conn != NULL)
+		(void)pg_sync(link);
+	pg_clear(link);
+	if (link->conn != NULL) {
+		pg_send_text(link, "ROLLBACK");
+		pg_send_text(link, "DEALLOCATE ALL");
+		(void)pg_sync(link);
+	}
+	if (link->failed || link->conn == NULL)
+		lose(postgres);
+	pg_clear(link);
+}
+
+static enum err postgres_run(struct backend_connection *connection, struct store_op *op)
+{
+	return db_run(&connection->postgres.db, op);
+}
+
+static enum err postgres_serve(struct backend_connection *connection)
+{
+	return restore_serve(&connection->postgres.db);
+}
+
+static enum err postgres_rest(struct backend_connection *connection)
+{
+	return restore_rest(&connection->postgres.db);
+}
+
+static void postgres_idle(struct backend_connection *connection)
+{
+	restore_write(&connection->postgres.db);
+}
+
+/* --- the schema ------------------------------------------------------------------------- */
+
+static enum err postgres_migrate(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+	enum err err = begin(postgres);
+
+	if (err == ERR_OK)
+		err = postgres_schema_migrate(postgres);
+	if (err != ERR_OK)
+		return err;
+	pg_send_text(&postgres->link, "COMMIT");
+	return pg_sync(&postgres->link) ? ERR_OK : postgres_log(postgres, "migration");
+}
+
+/* A database without tables is fine: they will be made. */
+static void check_schema(struct postgres *postgres, struct text *problems)
+{
+	int number = 0;
+
+	if (postgres_schema_get(postgres, &number) != ERR_OK)
+		text_printf(problems, "store: %s\n", postgres->link.error);
+	else if (number > postgres_schema_newest())
+		text_printf(problems,
+			    "store: schema %d is newer than this program, which knows %d\n",
+			    number, postgres_schema_newest());
+}
+
+static enum err postgres_check(const struct store_config *config, struct text *problems)
+{
+	struct postgres postgres = {.db = {.driver = &postgres_driver, .config = config}};
+	size_t before = problems->len;
+
+	if (pg_connect(&postgres.link, config->url) != ERR_OK)
+		text_printf(problems, "store: %s\n", postgres.link.error);
+	else
+		check_schema(&postgres, problems);
+	statements_free(&postgres.db);
+	pg_disconnect(&postgres.link);
+	return problems->len == before ? ERR_OK : ERR_STORE;
+}
+
+const struct backend postgres_backend = {
+	.name = "postgres",
+	.open = postgres_open,
+	.close = postgres_close,
+	.migrate = postgres_migrate,
+	.check = postgres_check,
+	.begin = postgres_begin,
+	.commit = postgres_commit,
+	.outcome = postgres_outcome,
+	.rollback = postgres_rollback,
+	.run = postgres_run,
+	.serve = postgres_serve,
+	.rest = postgres_rest,
+	.idle = postgres_idle,
+};
