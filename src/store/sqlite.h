@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The embedded database. sqlite.c has the connection and transactions, sqlite_query.c the
- * queries, sqlite_schema.c the migrations, sqlite_restore.c tells whether a backup was put back.
+ * queries, sqlite_schema.c the migrations, sqlite_restore.c tells whether a backup was put
+ * back.
  */
 #ifndef STORE_SQLITE_H
 #define STORE_SQLITE_H
