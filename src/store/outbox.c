@@ -31,6 +31,13 @@ struct destination_entry {
 
 /* --- what is remembered ----------------------------------------------------------------- */
 
+static void entry_free(struct db *db, struct destination_entry *entry)
+{
+	HASH_DEL(db->destinations, entry);
+	db_shares_forget(&entry->shares);
+	free(entry);
+}
+
 void db_outbox_forget(struct db *db)
 {
 	struct destination_entry *entry;
@@ -38,9 +45,7 @@ void db_outbox_forget(struct db *db)
 
 	HASH_ITER(hh, db->destinations, entry, next)
 	{
-		HASH_DEL(db->destinations, entry);
-		db_shares_forget(&entry->shares);
-		free(entry);
+		entry_free(db, entry);
 	}
 }
 
@@ -49,10 +54,8 @@ static void entry_forget(struct db *db, const char *domain)
 	struct destination_entry *entry;
 
 	HASH_FIND_STR(db->destinations, domain, entry);
-	if (entry == NULL)
-		return;
-	HASH_DEL(db->destinations, entry);
-	free(entry);
+	if (entry != NULL)
+		entry_free(db, entry);
 }
 
 static enum err entry_load(struct db *db, struct destination_entry *entry)

@@ -170,6 +170,23 @@ static void a_settled_outbox_has_room_again(void **state)
 	assert_int_equal(send_out(contract, &ann), ERR_OK);
 }
 
+/* Nothing of the shares stays behind: a sanitizer looks. */
+static void a_removed_destination_begins_without_shares(void **state)
+{
+	struct contract *contract = *state;
+	struct contract_device ann = contract_register(contract, "ann");
+	struct op_destination_remove op = {.domain = "b.example"};
+
+	contract->config.outbox_items = 2;
+	contract_reopen(contract);
+	assert_int_equal(send_out(contract, &ann), ERR_OK);
+	assert_int_equal(send_out(contract, &ann), ERR_OVER_QUOTA);
+	outbox_settle(contract, "b.example", 1, NULL, 0);
+	RUN_OK(contract, DESTINATION_REMOVE, &op);
+	assert_int_equal(op.removed, 1);
+	assert_int_equal(send_out(contract, &ann), ERR_OK);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 int main(void)
@@ -183,6 +200,7 @@ int main(void)
 		T(what_was_removed_counts_for_a_second_at_most),
 		T(one_account_gets_half_of_an_outbox),
 		T(a_settled_outbox_has_room_again),
+		T(a_removed_destination_begins_without_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
