@@ -24,12 +24,20 @@ struct used {
 	size_t files;
 };
 
+/* The N of kN; 0 for a name of another kind. */
+static unsigned long number_of(const char *kid)
+{
+	size_t digits = kid[0] == 'k' ? strspn(kid + 1, "0123456789") : 0;
+
+	return digits > 0 && digits <= 9 && kid[1 + digits] == '\0' ? strtoul(kid + 1, NULL, 10)
+								    : 0;
+}
+
 static void note_kid(struct used *used, const char *kid)
 {
-	char *end;
-	unsigned long number = kid[0] == 'k' ? strtoul(kid + 1, &end, 10) : 0;
+	unsigned long number = number_of(kid);
 
-	if (number > 0 && *end == '\0' && number > used->last)
+	if (number > used->last)
 		used->last = number;
 	if (used->kid != NULL && strcmp(kid, used->kid) == 0)
 		used->found = true;

@@ -133,6 +133,17 @@ static void a_key_id_is_used_once(void **state)
 	assert_string_equal(kid, "k10");
 }
 
+/* Key ids are k and a number by default: "k-7" is a name and no number. */
+static void names_do_not_move_the_numbers(void **state)
+{
+	(void)state;
+	assert_int_equal(node_key_rotate(&config, "k-7", kid), ERR_OK);
+	assert_int_equal(node_key_rotate(&config, "k99999999999999999999999999999", kid),
+			 ERR_OK);
+	assert_int_equal(node_key_rotate(&config, NULL, kid), ERR_OK);
+	assert_string_equal(kid, "k2");
+}
+
 static void more_keys_than_fit_are_not_made(void **state)
 {
 	struct node_keys keys;
@@ -235,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(rotation_makes_the_next_key),
 		TEST(a_key_id_is_used_once),
+		TEST(names_do_not_move_the_numbers),
 		TEST(more_keys_than_fit_are_not_made),
 		TEST(a_node_whose_keys_are_gone_gets_a_new_one),
 		TEST(revoking_the_only_key_makes_another),
