@@ -24,14 +24,24 @@ static void on_reload(int signal)
 	node_reload(running);
 }
 
-static void handle_signals(void)
+static void handle_signals(void (*stop)(int), void (*reload)(int))
 {
-	struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-	struct sigaction reload = {.sa_handler = on_reload, .sa_flags = SA_RESTART};
+	struct sigaction stopping = {.sa_handler = stop, .sa_flags = SA_RESTART};
+	struct sigaction reloading = {.sa_handler = reload, .sa_flags = SA_RESTART};
 
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGINT, &stop, NULL);
-	sigaction(SIGHUP, &reload, NULL);
+	sigaction(SIGTERM, &stopping, NULL);
+	sigaction(SIGINT, &stopping, NULL);
+	sigaction(SIGHUP, &reloading, NULL);
+}
+
+/* While the node starts, it waits: it would end the process. */
+static void hold_reload(int how)
+{
+	sigset_t reload;
+
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGHUP);
+	pthread_sigmask(how, &reload, NULL);
 }
 
 int cli_serve(const struct options *options)
@@ -44,12 +54,15 @@ int cli_serve(const struct options *options)
 	log_thread_name("net");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of that write */
+	hold_reload(SIG_BLOCK);
 	err = node_secrets_create(config.node_data_dir);
 	if (err == ERR_OK)
 		err = node_create(&config, &running);
 	if (err == ERR_OK) {
-		handle_signals();
+		handle_signals(on_stop, on_reload);
+		hold_reload(SIG_UNBLOCK);
 		node_run(running);
+		handle_signals(SIG_IGN, SIG_IGN); /* it is ending, and soon gone */
 		node_destroy(&running);
 	} else {
 		log_error(stopped, "reason=%s", err_code(err));

@@ -318,3 +318,27 @@ def test_signal_ends_the_node_in_order(lab, node, signal, how):
     events = re.findall(r" event=(\w+)", node.log_text())
     assert events.index("stopping") < events.index("stopped")
     assert "Sanitizer" not in node.log_text()
+
+
+def test_a_reload_while_the_node_starts_is_done_when_it_has(lab, node):
+    node.set({"accounts.password_memory": "256M"})  # it takes a while to start
+    node.start(wait=False)
+    wait_until(lambda: "event=" in node.log_text(), "a sign of life")
+    os.kill(node.pid, signals.SIGHUP)
+    assert "event=started" not in node.log_text()
+    node.wait_ready()
+    wait_until(lambda: "event=tls reloaded=yes" in node.log_text(), "the reload")
+
+
+def test_signals_while_the_node_ends_change_nothing(lab, node):
+    lab.start()
+    os.kill(node.pid, signals.SIGTERM)
+
+    def ends():
+        for again in signals.SIGHUP, signals.SIGTERM, signals.SIGINT:
+            os.kill(node.pid, again)
+        return not node.running()
+
+    wait_until(ends, "the end", pause=0)
+    node.stop()
+    assert "event=stopped" in node.log_text()
