@@ -107,7 +107,7 @@ static int command_words(const struct command *command, int n, char **words)
 	return count;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct options options = {.config = DEFAULT_CONFIG};
 
@@ -133,4 +133,15 @@ int main(int argc, char **argv)
 	}
 	usage(stderr);
 	return 2;
+}
+
+/* What could not be printed was not told: a token, or the records of a zone file. */
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return status;
+	perror("restante: standard output");
+	return status != 0 ? status : 1;
 }

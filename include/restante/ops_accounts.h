@@ -209,7 +209,8 @@ struct op_consent_get {
 
 /* CONSENT_ACCEPTED, CONSENT_BLOCKED, or CONSENT_NONE, which only takes effect on an entry
  * that is in state `from`, where from is not CONSENT_NONE: so that ending a block does not
- * forget an acceptance. */
+ * forget an acceptance. ERR_OVER_QUOTA: there are entries about as many others as there may be.
+ */
 struct op_consent_set {
 	struct store_op op;
 	struct caller caller;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Small text files that only their owner may read. See restante/sign.h for the errors;
- * everything but ERR_NOT_FOUND is logged here.
+ * everything but ERR_NOT_FOUND is logged here. What root makes belongs to the owner of its
+ * folder.
  */
 #ifndef RESTANTE_PRIVATE_FILE_H
 #define RESTANTE_PRIVATE_FILE_H

@@ -19,9 +19,19 @@ static enum err invite_store(const struct config *config, const char *token, int
 	return cli_store(config, &op.op, STORE_INVITE_CREATE);
 }
 
+/* 0 for what is no number of days. */
+static int64_t days_of(const char *text)
+{
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	if (text == NULL)
+		return 7;
+	return len <= 3 && strspn(text, "0123456789") == len ? atoi(text) : 0;
+}
+
 int cli_invite(const struct options *options)
 {
-	int64_t days = options->days != NULL ? atoll(options->days) : 7;
+	int64_t days = days_of(options->days);
 	char token[OPAQUE_TOKEN_SIZE];
 	struct config config;
 	enum err err;

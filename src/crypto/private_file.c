@@ -37,6 +37,26 @@ static bool write_all(int fd, struct bytes content)
 	return true;
 }
 
+static void folder_of(const char *path, char folder[PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	int len = slash == NULL || slash == path ? 1 : (int)(slash - path);
+
+	snprintf(folder, PATH_MAX, "%.*s", len, slash == NULL ? "." : path);
+}
+
+/* What root makes belongs to whom the folder does, for that is who has to read it. */
+static bool give_away(int fd, const char *path)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+
+	if (geteuid() != 0)
+		return true;
+	folder_of(path, folder);
+	return stat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) == 0;
+}
+
 static bool write_new(const char *path, struct bytes content)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -45,7 +65,7 @@ static bool write_new(const char *path, struct bytes content)
 
 	if (fd < 0)
 		return false;
-	ok = write_all(fd, content) && fsync(fd) == 0;
+	ok = give_away(fd, path) && write_all(fd, content) && fsync(fd) == 0;
 	saved = errno;
 	close(fd);
 	errno = saved;
@@ -56,11 +76,10 @@ static bool write_new(const char *path, struct bytes content)
 static bool sync_folder(const char *path)
 {
 	char folder[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd, len = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
 	bool ok;
+	int fd;
 
-	snprintf(folder, sizeof folder, "%.*s", len, slash == NULL ? "." : path);
+	folder_of(path, folder);
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return false;

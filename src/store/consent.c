@@ -31,6 +31,20 @@ enum err db_consent_check(struct db *db, const struct db_account *account, const
 	return ERR_OK;
 }
 
+static enum err check_room(struct db *db, int64_t account_key, const char *address)
+{
+	struct query query = query_begin(db, "SELECT " CONSENT_ROOM);
+	bool room = false;
+
+	query_int(&query, 1, account_key);
+	query_text(&query, 2, address);
+	if (query_row(&query))
+		room = column_int(&query, 0) != 0;
+	if (query_end(&query) != ERR_OK)
+		return ERR_STORE;
+	return room ? ERR_OK : ERR_OVER_QUOTA;
+}
+
 /* The time stays that of the first word. */
 static enum err put_word(struct db *db, int64_t account_key, const char *address,
 			 enum consent_state state, int64_t now_ms)
@@ -73,7 +87,10 @@ enum err db_consent_set(struct db *db, struct store_op *op)
 		return err;
 	if (set->state == CONSENT_NONE)
 		return forget(db, caller.account_key, set->address.text, set->from);
-	return put_word(db, caller.account_key, set->address.text, set->state, op->now_ms);
+	err = check_room(db, caller.account_key, set->address.text);
+	return err != ERR_OK ? err
+			     : put_word(db, caller.account_key, set->address.text, set->state,
+					op->now_ms);
 }
 
 static enum err count_entries(struct db *db, int64_t account_key, size_t *count_out)

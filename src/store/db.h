@@ -25,8 +25,8 @@ struct db {
 	const struct store_config *config;
 	enum store_lane lane;
 	struct statement *statements; /* by address of the SQL */
-	/* What the write lane remembers of committed state; dropped by db_forget()
-	 * when a transaction is rolled back. */
+	/* What the write lane remembers of committed state; forgotten when a transaction is
+	 * rolled back. */
 	struct mailbox_usage *usage; /* by generation: items, bytes, last seq */
 	struct destination_entry
 		*destinations; /* by domain: key, last position, items, bytes */
@@ -99,7 +99,14 @@ enum err db_account_find(struct db *db, const char *user,
 enum err db_consent_check(struct db *db, const struct db_account *account, const char *address,
 			  enum consent_state *state_out) MUST_CHECK;
 
-/* (keys.c) Devices of an account in order of id, without prekeys; with generations. */
+/* May the account ?1 have an entry about the address ?2? So much it may have by its own doing;
+ * requests come on top. */
+#define CONSENT_ROOM                                                                           \
+	"(EXISTS (SELECT 1 FROM consent WHERE account_key = ?1 AND address = ?2) OR"           \
+	" (SELECT count(*) FROM (SELECT 1 FROM consent WHERE account_key = ?1 LIMIT 10000)"    \
+	" AS entries) < 10000)"
+
+/* (lists.c) Devices of an account in order of id, without prekeys; with generations. */
 struct db_devices {
 	struct device_keys *devices;
 	int64_t *generations;
@@ -108,7 +115,7 @@ struct db_devices {
 enum err db_devices_load(struct db *db, int64_t account_key, struct arena *arena,
 			 struct db_devices *devices_out) MUST_CHECK;
 
-/* (keys.c) The list of an account has changed: raises its version and adds effects:
+/* (lists.c) The list of an account has changed: raises its version and adds effects:
  * hints for its own devices and for accounts that have accepted it, devices_changed items
  * for subscribed domains. */
 enum err db_list_changed(struct db *db, int64_t account_key, const char *user,

@@ -171,11 +171,15 @@ static enum err hint_acquaintances(struct db *db, const struct change *change)
 	return query_end(&query);
 }
 
+/* As far as one can say of a domain, the same. */
 static enum err tell_domains(struct db *db, const struct change *change)
 {
-	struct query query =
-		query_begin(db, "SELECT domain FROM subscription"
-				" WHERE account_key = ?1 AND until_ms > ?2 ORDER BY domain");
+	struct query query = query_begin(
+		db,
+		"SELECT domain FROM subscription"
+		" WHERE account_key = ?1 AND until_ms > ?2"
+		" AND (?3 <> 0 OR domain IN (SELECT substr(address, instr(address, '@') + 1)"
+		" FROM consent WHERE account_key = ?1 AND state = 2)) ORDER BY domain");
 	struct outbox_put item = {
 		.kind = FED_DEVICES_CHANGED,
 		.expires_ms = change->op->now_ms + db->config->outbox_life_ms,
@@ -187,6 +191,7 @@ static enum err tell_domains(struct db *db, const struct change *change)
 
 	query_int(&query, 1, change->account_key);
 	query_int(&query, 2, change->op->now_ms);
+	query_int(&query, 3, change->strangers != STRANGERS_REFUSE);
 	while (err == ERR_OK && query_row(&query)) {
 		item.domain = column_text(&query, 0, change->op->arena);
 		err = db_outbox_put(db, change->op, change->effects, &item, &position);

@@ -70,8 +70,10 @@ enum err postgres_schema_migrate(struct postgres *postgres)
 		err = postgres_schema_get(postgres, &number);
 	if (err == ERR_OK && number > postgres_schema_newest())
 		return refuse(number, "the database is newer than this program");
-	if (err == ERR_OK && number == 0 && postgres->db.config->must_exist)
-		return refuse(number, "no tables yet; restante serve makes them");
+	if (err == ERR_OK && number < postgres_schema_newest() &&
+	    postgres->db.config->must_exist)
+		return refuse(number, number == 0 ? "no tables yet; restante serve makes them"
+						  : "restart the node first, which updates it");
 	for (size_t i = 0; i < postgres_migration_count && err == ERR_OK; i++)
 		if (postgres_migrations[i].number > number)
 			err = apply(postgres, &postgres_migrations[i]);

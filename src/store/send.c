@@ -65,12 +65,13 @@ static enum err sent_put(struct db *db, struct op_send *send, int64_t generation
 	return query_run(&query);
 }
 
-/* Writing to somebody is accepting them; it does not lift a block. */
+/* Writing to somebody is accepting them, as long as the account may say more; it does not lift
+ * a block. */
 static enum err recipient_accept(struct db *db, const struct op_send *send, int64_t account_key)
 {
 	struct query query = query_begin(
 		db, "INSERT INTO consent (account_key, address, state, since_ms)"
-		    " VALUES (?1, ?2, ?3, ?4)"
+		    " SELECT ?1, ?2, ?3, ?4 WHERE " CONSENT_ROOM
 		    " ON CONFLICT (account_key, address)"
 		    " DO UPDATE SET state = ?3, since_ms = ?4 WHERE consent.state = ?5");
 

@@ -149,6 +149,17 @@ static void sqlite_close(struct backend_connection **connection)
 	*connection = NULL;
 }
 
+/* SQLite opens one that is not all the same, and makes a log that is as read-only, which stays
+ * when the database is so no more. */
+static enum err check_writable(sqlite3 *db, const char *path)
+{
+	if (sqlite3_db_readonly(db, "main") == 0)
+		return ERR_OK;
+	log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
+		  log_quote("the database may not be written"));
+	return ERR_STORE;
+}
+
 static enum err sqlite_open(const struct store_config *config, enum store_lane lane,
 			    struct backend_connection **connection_out)
 {
@@ -177,6 +188,8 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 		err = ERR_STORE;
 	}
 	if (err == ERR_OK)
+		err = check_writable(connection->sqlite.handle, path);
+	if (err == ERR_OK)
 		err = set_up(&connection->sqlite);
 	if (err == ERR_OK)
 		*connection_out = connection;
@@ -187,7 +200,11 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 
 static enum err sqlite_migrate(struct backend_connection *connection)
 {
-	return sqlite_schema_migrate(connection->sqlite.handle);
+	const struct sqlite *sqlite = &connection->sqlite;
+
+	/* A node that was killed has left a log too. */
+	return sqlite_schema_migrate(sqlite->handle,
+				     sqlite->db.config->must_exist && sqlite->file.in_use);
 }
 
 /* --- transactions --------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 struct sqlite_file {
 	int64_t inode, birth_ns, changed_ns;
 	bool as_left; /* it is as the file of its generation says that it was left */
+	bool in_use;  /* it had a log */
 };
 
 struct sqlite {
@@ -35,8 +36,9 @@ extern const struct driver sqlite_driver;
 /* (sqlite_schema.c) The schema of a database, and the newest this program knows. */
 enum err sqlite_schema_get(sqlite3 *db, int *number_out) MUST_CHECK;
 int sqlite_schema_newest(void);
-/* Applies what is lacking. ERR_STORE, logged, also for a database that is newer. */
-enum err sqlite_schema_migrate(sqlite3 *db) MUST_CHECK;
+/* Applies what is lacking. ERR_STORE, logged, also for a database that is newer, or is older
+ * and in use: whoever uses it does not know what is lacking. */
+enum err sqlite_schema_migrate(sqlite3 *db, bool in_use) MUST_CHECK;
 
 /* (sqlite.c) Where the database is. */
 void sqlite_path(const struct store_config *config, char *path, size_t size);

@@ -22,12 +22,24 @@ static int64_t in_ns(const struct statx_timestamp *time)
 	return time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
+/* Then somebody has the database open, or had it when killed. */
+static bool has_log(const struct db *db)
+{
+	char path[PATH_SIZE];
+	char log[PATH_SIZE + 8];
+
+	sqlite_path(db->config, path, sizeof path);
+	snprintf(log, sizeof log, "%s-wal", path);
+	return access(log, F_OK) == 0;
+}
+
 enum err sqlite_file_find(struct db *db)
 {
 	struct sqlite_file *file = &sqlite_of(db)->file;
 	struct statx status;
 	char path[PATH_SIZE];
 
+	file->in_use = has_log(db); /* first: the end of it changes the rest */
 	sqlite_path(db->config, path, sizeof path);
 	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0) {
 		log_error(store_error, "at=open path=%s reason=%s", log_quote(path),
@@ -73,17 +85,6 @@ enum err sqlite_restore_place(struct db *db)
 
 /* --- when it is left ------------------------------------------------------------------ */
 
-/* Then somebody else has the database open still, and will change it. */
-static bool has_log(const struct db *db)
-{
-	char path[PATH_SIZE];
-	char log[PATH_SIZE + 8];
-
-	sqlite_path(db->config, path, sizeof path);
-	snprintf(log, sizeof log, "%s-wal", path);
-	return access(log, F_OK) == 0;
-}
-
 /* A command that has opened a database that was left in order leaves it so, unless a node
  * has begun to serve it meanwhile. */
 void sqlite_file_leave(struct db *db)
@@ -93,7 +94,8 @@ void sqlite_file_leave(struct db *db)
 	struct generation last = watch->generation;
 	bool known = file->as_left || watch->serving;
 
-	if (!known || has_log(db) || sqlite_file_find(db) != ERR_OK ||
+	/* One that is in use still will be changed. */
+	if (!known || sqlite_file_find(db) != ERR_OK || file->in_use ||
 	    watch->generation.number != last.number ||
 	    watch->generation.closed_ns != last.closed_ns)
 		return;

@@ -55,7 +55,7 @@ static enum err apply(sqlite3 *db, const struct migration *migration)
 	return ERR_STORE;
 }
 
-enum err sqlite_schema_migrate(sqlite3 *db)
+enum err sqlite_schema_migrate(sqlite3 *db, bool in_use)
 {
 	int number = 0;
 	enum err err = sqlite_schema_get(db, &number);
@@ -64,6 +64,13 @@ enum err sqlite_schema_migrate(sqlite3 *db)
 		log_error(migration, "number=%d newest=%d reason=%s", number,
 			  sqlite_schema_newest(),
 			  log_quote("the database is newer than this program"));
+		return ERR_STORE;
+	}
+	if (err == ERR_OK && number < sqlite_schema_newest() && in_use) {
+		log_error(migration, "number=%d newest=%d reason=%s", number,
+			  sqlite_schema_newest(),
+			  log_quote("the database is in use by an older program: restart the "
+				    "node first"));
 		return ERR_STORE;
 	}
 	for (size_t i = 0; i < sqlite_migration_count && err == ERR_OK; i++)

@@ -26,6 +26,7 @@
 #include "restante/sign.h"
 
 #include <libpq-fe.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,18 +66,23 @@ static UNUSED void contract_config(struct store_config *config, const char *dir)
 	};
 }
 
+static UNUSED void contract_execute_postgres(const char *url, const char *sql)
+{
+	PGconn *conn = PQconnectdb(url);
+	PGresult *result = PQexec(conn, sql);
+
+	assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+	PQclear(result);
+	PQfinish(conn);
+}
+
 static UNUSED void contract_make_schema(const char *database, char *url, size_t size)
 {
 	static int schemas;
 	char sql[64];
-	PGconn *conn = PQconnectdb(database);
-	PGresult *result;
 
 	snprintf(sql, sizeof sql, "CREATE SCHEMA test%d", ++schemas);
-	result = PQexec(conn, sql);
-	assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
-	PQclear(result);
-	PQfinish(conn);
+	contract_execute_postgres(database, sql);
 	snprintf(url, size, "%s&options=-csearch_path%%3Dtest%d", database, schemas);
 }
 
@@ -98,6 +104,27 @@ static UNUSED void contract_open(struct contract *contract)
 static UNUSED void contract_reopen(struct contract *contract)
 {
 	store_close(&contract->store);
+	contract_open(contract);
+}
+
+static UNUSED void contract_execute_sqlite(const char *path, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* SQL behind the back of the store, which is closed meanwhile. */
+static UNUSED void contract_execute(struct contract *contract, const char *sql)
+{
+	store_close(&contract->store);
+	if (contract->url[0] != '\0')
+		contract_execute_postgres(contract->url, sql);
+	else
+		contract_execute_sqlite(
+			arena_printf(contract->arena, "%s/restante.db", contract->dir), sql);
 	contract_open(contract);
 }
 

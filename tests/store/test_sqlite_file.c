@@ -100,6 +100,29 @@ static void what_is_no_database_is_refused(void **state)
 	contract_open(contract);
 }
 
+/* Nor does it leave files beside it that are as read-only, and would be when it is not. */
+static void a_read_only_database_is_refused(void **state)
+{
+	struct contract *contract = *state;
+	const char *path = database_path(contract);
+	uid_t user = geteuid();
+	enum err err;
+
+	store_close(&contract->store);
+	assert_int_equal(chmod(path, 0400), 0);
+	if (user == 0) { /* who may write everything */
+		assert_int_equal(chown(contract->dir, 65534, 65534), 0);
+		assert_int_equal(chown(path, 65534, 65534), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	err = store_open(&contract->config, &contract->store);
+	assert_int_equal(seteuid(user), 0);
+	assert_int_equal(err, ERR_STORE);
+	assert_int_equal(access(arena_printf(contract->arena, "%s-wal", path), F_OK), -1);
+	assert_int_equal(chmod(path, 0600), 0);
+	contract_open(contract);
+}
+
 static void a_kind_of_database_that_is_not_built_in_is_refused(void **state)
 {
 	struct contract *contract = *state;
@@ -119,6 +142,7 @@ int main(void)
 		TEST(a_newer_database_is_refused),
 		TEST(checking_changes_nothing),
 		TEST(what_is_no_database_is_refused),
+		TEST(a_read_only_database_is_refused),
 		TEST(a_kind_of_database_that_is_not_built_in_is_refused),
 	};
 

@@ -6,6 +6,7 @@
 
 #define DOMAIN_MAX   50
 #define REQUESTS_MAX 1000
+#define WORDS_MAX    10000
 
 static struct contract_device register_shy(struct contract *contract, const char *user)
 {
@@ -267,6 +268,49 @@ static void where_strangers_are_accepted_they_pass_without_limit(void **state)
 	assert_int_equal(count_requests(*state, &bob), DOMAIN_MAX);
 }
 
+/* This account has said as much as it may, but for one word. */
+static void say_much(struct contract *contract, const char *user)
+{
+	const char *sql = arena_printf(
+		contract->arena,
+		"WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+		" INSERT INTO consent SELECT account_key, 'u' || i || '@c.example', 2, 1"
+		" FROM n, account WHERE name = '%s'",
+		WORDS_MAX, user);
+
+	contract_execute(contract, sql);
+}
+
+static size_t count_words(struct contract *contract, const struct contract_device *device)
+{
+	struct op_consent_get op = {.caller = device->caller};
+
+	RUN_OK(contract, CONSENT_GET, &op);
+	return op.count;
+}
+
+/* Whoever could say ever more would fill the disk, and the memory with one answer. */
+static void words_are_bounded(void **state)
+{
+	struct contract *contract = *state;
+	struct contract_device ann = contract_register(contract, "ann");
+	struct contract_device bob = register_shy(contract, "bob");
+	struct op_consent_set more = {.caller = ann.caller, .state = CONSENT_BLOCKED};
+
+	address_make("one", "d.example", &more.address);
+	say_much(contract, "ann");
+	contract_consent(contract, &ann, "last@c.example", CONSENT_ACCEPTED);
+	assert_int_equal(RUN(contract, CONSENT_SET, &more), ERR_OVER_QUOTA);
+	contract_consent(contract, &ann, "u2@c.example", CONSENT_BLOCKED);
+	/* Messages go out all the same, and requests come in. */
+	assert_int_equal(send_to(contract, &ann, &bob), ERR_OK);
+	mail_send_ok(contract, &ann, mail_to_remote(contract, REMOTE));
+	assert_int_equal(count_words(contract, &ann), WORDS_MAX);
+	contract_consent(contract, &ann, "u3@c.example", CONSENT_NONE);
+	RUN_OK(contract, CONSENT_SET, &more);
+	assert_int_equal(count_words(contract, &ann), WORDS_MAX);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 int main(void)
@@ -276,6 +320,7 @@ int main(void)
 		T(a_second_message_waits_for_an_answer),
 		T(a_second_message_of_another_node_waits_for_an_answer),
 		T(an_answer_accepts),
+		T(words_are_bounded),
 		T(who_is_forgotten_may_ask_again_who_is_blocked_may_not),
 		T(a_request_is_small),
 		T(what_no_mailbox_had_room_for_asked_for_nothing),

@@ -352,6 +352,24 @@ static void subscribed_domains_get_an_item_until_their_time_is_over(void **state
 	assert_non_null(strstr((const char *)read.items[0].body.data, "alice@a.example"));
 }
 
+/* Its node would tell them of an account that to them is not there. */
+static void domains_of_which_nobody_may_reach_it_hear_nothing(void **state)
+{
+	struct contract *contract = *state;
+	struct contract_device alice = contract_register(contract, "alice");
+	struct key_upload upload = contract_upload(contract, "tablet", 0, 0);
+	struct op_device_link op;
+
+	subscribe(contract, "b.example", contract_now + 1000);
+	subscribe(contract, "c.example", contract_now + 1000);
+	contract_consent(contract, &alice, "bob@b.example", CONSENT_ACCEPTED);
+	contract_consent(contract, &alice, "carol@c.example", CONSENT_BLOCKED);
+	contract_close_to_strangers(contract, &alice);
+	assert_int_equal(contract_try_link(contract, &alice, &upload, &op), ERR_OK);
+	assert_true(effects_have_outbound(&op.effects, "b.example"));
+	assert_false(effects_have_outbound(&op.effects, "c.example"));
+}
+
 static void a_subscription_is_never_shortened(void **state)
 {
 	struct contract *contract = *state;
@@ -401,6 +419,7 @@ int main(void)
 		TEST(accounts_that_accepted_hear_of_a_change),
 		TEST(accounts_that_may_not_reach_it_hear_nothing),
 		TEST(subscribed_domains_get_an_item_until_their_time_is_over),
+		TEST(domains_of_which_nobody_may_reach_it_hear_nothing),
 		TEST(a_subscription_is_never_shortened),
 		TEST(list_versions_rise_when_the_clock_does_not),
 	};

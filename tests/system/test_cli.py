@@ -63,6 +63,12 @@ def test_invite_makes_no_database(lab, node):
     assert of(node, "invite")[0] == 0
 
 
+@pytest.mark.parametrize("days", ["", "0", "366", "7x", "-1", "1e1", "18446744073709551623"])
+def test_invite_takes_whole_days(node, days):
+    status, text = restante("invite", "--days", days, "--config", node.config, node=node)
+    assert status == 2 and "--days is 1 to 365" in text
+
+
 def test_init_says_what_the_root_key_is_for(tmp_path):
     text = restante("init", "--domain", "a.example", "--dir", tmp_path / "n")[1]
     assert "root key" in text and "restante key revoke" in text

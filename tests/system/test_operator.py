@@ -76,6 +76,16 @@ def test_help_and_mistakes():
         assert status == 2 and "restante" in text
 
 
+@pytest.mark.parametrize("command", ["--help", "init", "dns", "invite"])
+def test_what_cannot_be_printed_is_a_failure(lab, node, tmp_path, command):
+    lab.start()
+    words = {"--help": ["--help"], "init": ["init", "--domain", "b.test", "--dir", tmp_path / "n"]}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([find_binary(), *words.get(command, [command, "--config",
+                              node.config])], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "No space left" in done.stderr
+
+
 def test_init_twice_refuses_and_leaves_everything_as_it_is(tmp_path):
     arguments = "init", "--domain", "example.org", "--dir", tmp_path / "node"
     status, text = restante(*arguments)

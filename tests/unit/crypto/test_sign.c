@@ -305,6 +305,23 @@ static void a_replaced_file_is_private_and_whole(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* A command that root runs makes nothing that the node, as another user, cannot read. */
+static void files_belong_to_whom_the_folder_does(void **state)
+{
+	const struct fixture *f = *state;
+	struct stat folder, file;
+
+	if (geteuid() == 0)
+		assert_int_equal(chown(f->folder, 65534, 65534), 0);
+	assert_int_equal(stat(f->folder, &folder), 0);
+	assert_int_equal(sign_key_save(&f->key, f->path), ERR_OK);
+	assert_int_equal(stat(f->path, &file), 0);
+	assert_int_equal(file.st_uid, folder.st_uid);
+	assert_int_equal(private_file_replace(f->path, bytes_of_text("new")), ERR_OK);
+	assert_int_equal(stat(f->path, &file), 0);
+	assert_int_equal(file.st_uid, folder.st_uid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +331,7 @@ int main(void)
 		TEST(keys_of_small_order_are_refused),
 		TEST(kids_are_short_and_lower_case),
 		TEST(a_replaced_file_is_private_and_whole),
+		TEST(files_belong_to_whom_the_folder_does),
 		TEST(a_saved_key_is_private_and_loads_again),
 		TEST(saving_never_replaces_a_file),
 		TEST(a_file_that_others_may_access_is_refused),
