@@ -17,6 +17,8 @@
 #define RECEIVED_LIFE_MS (31 * DAYS_MS)
 /* As long as the subscription that comes with fetching a list. */
 #define LIST_LIFE_MS	 (30 * DAYS_MS)
+/* Of a node that was heard of and no more. */
+#define UNMET_LIFE_MS	 (1 * DAYS_MS)
 /* A node that runs has seen an order long before. */
 #define ORDER_LIFE_MS	 (1 * DAYS_MS)
 
@@ -129,6 +131,13 @@ static enum err others_sweep(struct db *db, struct op_expire *expire)
 		{"DELETE FROM remote_list WHERE address IN (SELECT address FROM remote_list"
 		 " WHERE seen_ms <= ?1 LIMIT ?2)",
 		 LIST_LIFE_MS},
+		{"DELETE FROM peer WHERE domain IN (SELECT domain FROM peer p"
+		 " WHERE met = 0 AND fetched_ms <= ?1"
+		 " AND NOT EXISTS (SELECT 1 FROM origin WHERE origin.domain = p.domain)"
+		 " AND NOT EXISTS (SELECT 1 FROM destination d WHERE d.domain = p.domain)"
+		 " AND NOT EXISTS (SELECT 1 FROM peer_policy o WHERE o.domain = p.domain)"
+		 " LIMIT ?2)",
+		 UNMET_LIFE_MS},
 		{"DELETE FROM peer_order WHERE order_key IN (SELECT order_key FROM peer_order"
 		 " WHERE at_ms <= ?1 LIMIT ?2)",
 		 ORDER_LIFE_MS},

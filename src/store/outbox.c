@@ -450,6 +450,19 @@ enum err db_destination_put(struct db *db, struct store_op *op)
 	return query_run(&query);
 }
 
+/* What goes has been sent to, or was to be: its keys are remembered from now on. */
+static enum err peers_meet(struct db *db, const char *domain)
+{
+	struct query query = query_begin(
+		db, domain != NULL ? "UPDATE peer SET met = 1 WHERE met = 0 AND domain = ?1"
+				   : "UPDATE peer SET met = 1 WHERE met = 0 AND domain IN"
+				     " (SELECT domain FROM destination)");
+
+	if (domain != NULL)
+		query_text(&query, 1, domain);
+	return query_run(&query);
+}
+
 static enum err idle_delete(struct db *db, struct op_destination_remove *remove,
 			    int64_t *position_out)
 {
@@ -488,8 +501,10 @@ enum err db_destination_remove(struct db *db, struct store_op *op)
 {
 	struct op_destination_remove *remove = (struct op_destination_remove *)op;
 	int64_t position = 0;
-	enum err err = idle_delete(db, remove, &position);
+	enum err err = peers_meet(db, remove->domain);
 
+	if (err == ERR_OK)
+		err = idle_delete(db, remove, &position);
 	if (err != ERR_OK || remove->removed == 0)
 		return err;
 	if (remove->domain != NULL)

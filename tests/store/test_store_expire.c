@@ -187,6 +187,42 @@ static void lists_and_tokens_age_too(void **state)
 			 ERR_OK);
 }
 
+static void hear_of(struct contract *contract, const char *domain)
+{
+	struct op_peer_put put = {.domain = domain,
+				  .document = bytes_of_text("document"),
+				  .fetched_ms = contract_now};
+
+	RUN_OK(contract, PEER_PUT, &put);
+}
+
+static enum err is_remembered(struct contract *contract, const char *domain)
+{
+	struct op_peer_load load = {.domain = domain};
+
+	return RUN(contract, PEER_LOAD, &load);
+}
+
+static void nodes_that_were_only_heard_of_are_forgotten(void **state)
+{
+	struct contract_device ann = contract_register(*state, "ann");
+	struct op_destination_remove idle = {.domain = "b.example"};
+
+	hear_of(*state, "b.example");
+	hear_of(*state, "c.example");
+	mail_send_ok(*state, &ann, mail_to_remote(*state, REMOTE));
+	outbox_settle(*state, "b.example", 1, NULL, 0);
+	RUN_OK(*state, DESTINATION_REMOVE, &idle);
+	assert_int_equal(idle.removed, 1);
+	contract_now += 1 * DAYS_MS - 1;
+	expire(*state, 100);
+	assert_int_equal(is_remembered(*state, "c.example"), ERR_OK);
+	contract_now += 1;
+	expire(*state, 100);
+	assert_int_equal(is_remembered(*state, "c.example"), ERR_NOT_FOUND);
+	assert_int_equal(is_remembered(*state, "b.example"), ERR_OK);
+}
+
 static void the_gauge_of_the_outboxes_is_put_right(void **state)
 {
 	struct contract_device ann = contract_register(*state, "ann");
@@ -213,6 +249,7 @@ int main(void)
 		T(a_message_that_waits_long_is_remembered_to_its_end),
 		T(received_messages_are_remembered_for_longer),
 		T(lists_and_tokens_age_too),
+		T(nodes_that_were_only_heard_of_are_forgotten),
 		T(the_gauge_of_the_outboxes_is_put_right),
 	};
 
