@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The WebSocket of a device (docs/protocol.md section 3). A socket is anonymous until its
- * token has been checked, here and in the store; then live has a session for it. Frames are
- * answered in order of their store operations. Net thread.
+ * token has been checked, here and in the store; then live has a session for it. Frames
+ * that send are answered in their order. Net thread.
  *
  *   opened --auth--> checking --good--> session --close--> gone
  */
@@ -28,8 +28,9 @@ struct client {
 	struct client *next, *previous; /* those that have not authenticated yet */
 	int64_t opened_ms;
 	bool checking;
-	size_t pending;	  /* operations in the store */
-	size_t under_way; /* bytes of the frames that these are for */
+	struct batch *batches, **last_batch; /* in the order of their frames */
+	size_t pending;			     /* operations in the store */
+	size_t under_way;		     /* bytes of the frames that these are for */
 };
 
 /* Sockets that must authenticate soon. */
@@ -249,6 +250,7 @@ static void frame_auth(struct client *client, const struct frame *frame)
 /* The messages of one frame; answered together when the last is back. Each operation has
  * an arena of its own, for the store may work on one while another is back already. */
 struct batch {
+	struct batch *next;
 	struct arena *arena; /* net thread's */
 	struct client *client;
 	struct frame frame;
@@ -285,35 +287,40 @@ static void batch_answer(struct batch *batch)
 	client_say(batch->client, text_bytes(&frame));
 }
 
-static void batch_free(struct batch *batch)
+/* Those in front that are done; whoever is refused at once waits for those before. */
+static void client_answer(struct client *client)
 {
-	struct arena *arena = batch->arena;
+	struct batch *batch;
 
-	arena_destroy(&arena);
+	while ((batch = client->batches) != NULL && batch->left == 0) {
+		struct arena *arena = batch->arena;
+
+		client->batches = batch->next;
+		if (client->batches == NULL)
+			client->last_batch = &client->batches;
+		batch_answer(batch);
+		client_put_down(client, batch->len);
+		arena_destroy(&arena);
+	}
 }
 
 static void batch_message_stored(struct message *message)
 {
 	struct batch_send *send = (struct batch_send *)message;
 	struct batch *batch = send->batch;
+	struct client *client = batch->client;
 	struct arena *arena = send->op.op.arena;
-	bool connected;
 
-	send_finish(batch->client->node, &send->op);
+	send_finish(client->node, &send->op);
 	if (send->op.op.err == ERR_OK)
 		batch->results[send->index] = send_body(batch->arena, &send->op);
 	else
 		batch->results[send->index] = refusal_of(batch, send->index, send->op.op.err,
 							 send_details(batch->arena, &send->op));
 	arena_destroy(&arena);
-	if (--batch->left == 0)
-		client_put_down(batch->client, batch->len);
-	connected = client_back(batch->client);
-	if (batch->left > 0)
-		return;
-	if (connected)
-		batch_answer(batch);
-	batch_free(batch);
+	batch->left--;
+	client_answer(client);
+	client_back(client);
 }
 
 static struct bytes wait_details(struct arena *arena, int64_t wait_ms)
@@ -365,14 +372,13 @@ static void frame_send(struct client *client, struct arena *arena, const struct 
 	batch->frame = *frame;
 	batch->len = len;
 	batch->results = arena_array(arena, struct bytes, frame->n_messages);
+	*client->last_batch = batch;
+	client->last_batch = &batch->next;
+	client_take_up(client, len);
 	for (size_t i = 0; i < frame->n_messages; i++)
 		batch_add(batch, i);
-	if (batch->left > 0) {
-		client_take_up(client, len);
-		return;
-	}
-	batch_answer(batch);
-	batch_free(batch);
+	client_answer(client);
+	client_pace(client);
 }
 
 /* --- ack ---------------------------------------------------------------------------- */
@@ -504,6 +510,7 @@ static enum err client_open(struct socket *socket, struct request *request, void
 		return ERR_BUSY;
 	client->node = node;
 	client->socket = socket;
+	client->last_batch = &client->batches;
 	client->opened_ms = clock_monotonic_ms();
 	waiting_add(client);
 	*context_out = client;

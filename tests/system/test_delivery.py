@@ -522,6 +522,24 @@ def test_large_frames_wait_while_the_store_is_busy(alice, pair, signal):
         assert flood.sent == len(frames)
 
 
+@pytest.mark.embedded
+def test_frames_are_answered_in_order_also_those_that_are_refused(alice, pair, signal):
+    bob = join(signal, pair[0], "bob")
+    good = make_message(bob.address, letters(bob.client.device_list(bob.address)["devices"], "x"))
+    bad = make_message(bob.address, [])
+    with alice.client.socket() as ws, \
+            sqlite3.connect(pair[0].folder / "data/restante.db", isolation_level=None) as lock:
+        ws.wait_for("queue_empty")
+        lock.execute("BEGIN IMMEDIATE")
+        for message in good, bad:
+            ws.write({"type": "send", "messages": [message]})
+        ws.write({"type": "ping"})
+        ws.wait_for("pong")
+        lock.execute("ROLLBACK")
+        answers = [ws.wait_for("send_result")["results"][0]["id"] for _ in range(2)]
+        assert answers == [good["id"], bad["id"]]
+
+
 def test_token_of_another_device_closes_the_socket(alice, signal):
     tablet = link(signal, alice)
     with alice.client.socket() as ws:
