@@ -5,7 +5,6 @@ the peer answers that is no verdict, the node keeps the message and delivers it 
 
 import itertools
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -13,16 +12,15 @@ import pytest
 
 from client import ApiError, new_id
 from lab import Lab, wait_until
+from peer_fixtures import alice, pat, peer  # noqa: F401
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "peer"))
-
-from discovery import ServerKey, check_document, parse_txt  # noqa: E402
-from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
-from nacl.signing import SigningKey  # noqa: E402
-from peer import TRANSACTIONS, LIMITS, Stream  # noqa: E402
-from wire import DAY, REQUEST_TAG, RESPONSE_TAG, Asked, Refusal, Reply, TryLater  # noqa: E402
-from wire import content_digest, dump_json, now_ms, parse_json, random_text  # noqa: E402
-from wire import request_components, response_components, sign  # noqa: E402
+from discovery import ServerKey, check_document, parse_txt
+from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all
+from nacl.signing import SigningKey
+from peer import TRANSACTIONS, LIMITS, Stream
+from wire import DAY, REQUEST_TAG, RESPONSE_TAG, Asked, Refusal, Reply, TryLater
+from wire import content_digest, dump_json, now_ms, parse_json, random_text
+from wire import request_components, response_components, sign
 
 _numbers = itertools.count(1)
 
@@ -34,24 +32,6 @@ def node(tmp_path_factory):
                             federation__backoff_max="300ms")
         lab.start()
         yield node
-
-
-@pytest.fixture
-def peer(node):
-    """A new peer for each test: another domain, with keys and streams of its own."""
-    with LabPeer(node.lab, f"peer{next(_numbers)}.test") as peer:
-        node.lab.names.apply()
-        yield peer
-
-
-@pytest.fixture
-def alice(node):
-    return NodePhone(node, f"alice{next(_numbers)}")
-
-
-@pytest.fixture
-def pat(peer):
-    return PeerPhone(peer, "pat")
 
 
 def status_of(phone, message_id):
@@ -451,7 +431,7 @@ class Case:
     """A message to a peer of its own that gives one kind of wrong answers."""
 
     def __init__(self, node, alice, wrong):
-        self.peer = LabPeer(node.lab, f"peer{next(_numbers)}.test")
+        self.peer = LabPeer(node.lab, f"other{next(_numbers)}.test")
         self.pat = PeerPhone(self.peer, "pat")
         self.alice = alice
         self.seen = self.peer.interfere(lambda request, _: wrong(self.peer, request))

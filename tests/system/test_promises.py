@@ -4,21 +4,18 @@ docs/promises.md lists all of them with their tests."""
 
 import itertools
 import re
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from lab import ROOT, Lab, wait_until
+from peer_fixtures import alice, pat, peer  # noqa: F401
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "peer"))
-
-from discovery import WELL_KNOWN  # noqa: E402
-from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
-from peer import DEVICE_LIST, TRANSACTIONS  # noqa: E402
-from wire import Reply, random_text  # noqa: E402
+from discovery import WELL_KNOWN
+from lab_peer import NodePhone, seal_all
+from peer import DEVICE_LIST, TRANSACTIONS
+from wire import Reply, random_text
 
 _numbers = itertools.count(1)
 
@@ -48,23 +45,6 @@ def lab(tmp_path_factory):
 @pytest.fixture
 def node(lab):
     return lab.nodes["a.test"]
-
-
-@pytest.fixture
-def peer(lab):
-    with LabPeer(lab, f"promise{next(_numbers)}.test") as peer:
-        lab.names.apply()
-        yield peer
-
-
-@pytest.fixture
-def alice(node):
-    return NodePhone(node, f"alice{next(_numbers)}")
-
-
-@pytest.fixture
-def pat(peer):
-    return PeerPhone(peer, "pat")
 
 
 def delivered(phone, message_id):

@@ -6,25 +6,22 @@ of its own, under a domain of its own."""
 import itertools
 import re
 import sqlite3
-import sys
 import time
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 
 from client import ApiError
 from lab import Authority, Lab, wait_until
+from peer_fixtures import alice, pat, peer  # noqa: F401
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "peer"))
-
-from discovery import WELL_KNOWN, ServerKey, sign_document  # noqa: E402
-from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all  # noqa: E402
-from nacl.signing import SigningKey  # noqa: E402
-from peer import CLAIM, DEVICE_LIST, TRANSACTIONS  # noqa: E402
-from wire import DAY, HOUR, Refusal, Reply, b64, content_digest, dump_json  # noqa: E402
-from wire import new_message_id, now_ms, parse_json, random_text  # noqa: E402
-from wire import request_components, signature_base  # noqa: E402
+from discovery import WELL_KNOWN, ServerKey, sign_document
+from lab_peer import LabPeer, NodePhone, PeerPhone, seal_all
+from nacl.signing import SigningKey
+from peer import CLAIM, DEVICE_LIST, TRANSACTIONS
+from wire import DAY, HOUR, Refusal, Reply, b64, content_digest, dump_json
+from wire import new_message_id, now_ms, parse_json, random_text
+from wire import request_components, signature_base
 
 _numbers = itertools.count(1)
 
@@ -47,23 +44,6 @@ def lab(tmp_path_factory):
 @pytest.fixture
 def node(lab):
     return lab.nodes["a.test"]
-
-
-@pytest.fixture
-def peer(lab):
-    with LabPeer(lab, f"p{next(_numbers)}.test") as peer:
-        lab.names.apply()
-        yield peer
-
-
-@pytest.fixture
-def alice(node):
-    return NodePhone(node, f"alice{next(_numbers)}")
-
-
-@pytest.fixture
-def pat(peer):
-    return PeerPhone(peer, "pat")
 
 
 Answer = namedtuple("Answer", "status code details signed headers body")
@@ -452,7 +432,7 @@ def test_certificate_of_another_authority(lab, node, alice, tmp_path):
                                      "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1", "fc00::1"])
 def test_private_addresses_are_not_connected_to(lab, address):
     strict = lab.nodes["strict.test"]
-    alice = NodePhone(strict, f"alice{next(_numbers)}")
+    alice = NodePhone(strict, f"ann{next(_numbers)}")
     with LabPeer(lab, f"p{next(_numbers)}.test") as peer:
         lab.names.addresses[peer.domain] = [address]
         lab.names.apply()
@@ -604,7 +584,7 @@ def test_key_out_of_its_time(lab, alice):
     ("list.test", "sub.good.test", False), ("closed.test", "good.test", False)])
 def test_policy(lab, to, domain, allowed):
     node = lab.nodes[to]
-    alice = NodePhone(node, f"alice{next(_numbers)}")
+    alice = NodePhone(node, f"ann{next(_numbers)}")
     with LabPeer(lab, domain) as peer:
         lab.names.apply()
         pat = PeerPhone(peer, "pat")
@@ -882,7 +862,7 @@ def test_an_origin_known_for_a_week_may_ask_more_often(lab):
 
 
 def test_claims_of_one_user_at_one_recipient(lab):
-    alice = NodePhone(lab.nodes["limited.test"], f"alice{next(_numbers)}")
+    alice = NodePhone(lab.nodes["limited.test"], f"ann{next(_numbers)}")
     with LabPeer(lab, f"p{next(_numbers)}.test") as peer:
         lab.names.apply()
         wait_until(lambda: Draft(peer, None, body=body()(peer), destination="limited.test")
