@@ -35,6 +35,7 @@ struct config {
 #define INT(min, max)				int64_t
 #define SIZE					int64_t
 #define DURATION				int64_t
+#define DURATION_TO(days)			int64_t
 #define BOOL					bool
 #define LIST					struct config_list
 #define MAP					struct config_map
@@ -47,6 +48,7 @@ struct config {
 #undef INT
 #undef SIZE
 #undef DURATION
+#undef DURATION_TO
 #undef BOOL
 #undef LIST
 #undef MAP

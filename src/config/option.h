@@ -32,7 +32,7 @@ struct option_kind {
 	enum option_type type;
 	const char *choices; /* of TYPE_CHOICE: "a|b|c" */
 	int64_t min;	     /* of TYPE_INT */
-	int64_t max;
+	int64_t max;	     /* of TYPE_INT and TYPE_DURATION */
 };
 
 /* A row of options.def. */

@@ -4,10 +4,12 @@
  */
 #include "option.h"
 
+#include "restante/clock.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LONGEST_DURATION (INT64_C(36500) * 86400 * 1000)
+#define LONGEST_DURATION (36500 * DAYS_MS)
 
 #define TEXT                                                                                   \
 	{                                                                                      \
@@ -31,7 +33,11 @@
 	}
 #define DURATION                                                                               \
 	{                                                                                      \
-		.type = TYPE_DURATION                                                          \
+		.type = TYPE_DURATION, .max = LONGEST_DURATION                                 \
+	}
+#define DURATION_TO(days)                                                                      \
+	{                                                                                      \
+		.type = TYPE_DURATION, .max = (days)*DAYS_MS                                   \
 	}
 #define BOOL                                                                                   \
 	{                                                                                      \
@@ -186,10 +192,13 @@ static void set_duration(struct reader *reader, const struct option *option, con
 {
 	int64_t value;
 
-	if (!parse_with_unit(text, duration_units, &value) || value > LONGEST_DURATION)
+	if (!parse_with_unit(text, duration_units, &value))
 		reader_problem(reader, where,
 			       "%s.%s: \"%s\" is not a duration such as 30s, 15m, 12h or 30d",
 			       option->section, option->name, text);
+	else if (value > option->kind.max)
+		reader_problem(reader, where, "%s.%s: %s is more than %lldd", option->section,
+			       option->name, text, (long long)(option->kind.max / DAYS_MS));
 	else
 		*(int64_t *)member(reader, option) = value;
 }

@@ -271,10 +271,19 @@ static void values_that_do_not_fit_are_refused(void **state)
 	       "or 1G",
 	       ":5: limits.mailbox_bytes: \"9999999999G\" is not a size such as 4096, 96K, 4M "
 	       "or 1G",
-	       ":6: limits.mailbox_life: \"99999999d\" is not a duration such as 30s, 15m, 12h "
-	       "or 30d",
+	       ":6: limits.mailbox_life: 99999999d is more than 36500d",
 	       ":7: limits.outbox_life: \"0s\" is not a duration such as 30s, 15m, 12h or 30d",
 	       ":8: limits.mailbox_items: \"0x10\" is not a whole number");
+}
+
+static void what_waits_for_other_nodes_is_not_older_than_their_memory(void **state)
+{
+	struct config *c = load(*state, "node: {domain: a.test}\nlimits: {outbox_life: 30d}\n");
+
+	assert_int_equal(c->limits_outbox_life, INT64_C(30) * 86400 * 1000);
+	config_free(c);
+	REFUSE(*state, "node: {domain: a.test}\nlimits: {outbox_life: 2592001s}\n",
+	       ":2: limits.outbox_life: 2592001s is more than 30d");
 }
 
 static void options_must_agree(void **state)
@@ -483,6 +492,7 @@ int main(void)
 		CONFIG_TEST(environment_has_problems_too),
 		CONFIG_TEST(every_problem_is_reported_with_its_line),
 		CONFIG_TEST(values_that_do_not_fit_are_refused),
+		CONFIG_TEST(what_waits_for_other_nodes_is_not_older_than_their_memory),
 		CONFIG_TEST(options_must_agree),
 		CONFIG_TEST(names_urls_and_addresses_are_checked),
 		CONFIG_TEST(domains_are_validated),
