@@ -41,6 +41,9 @@ int cli_key_sign(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);
+/* Where others reach this node, which is not where it listens behind a proxy. */
+enum err cli_service(const struct config *config, char host_out[DOMAIN_SIZE],
+		     int *port_out) MUST_CHECK;
 
 /* Does one operation on the database, which must be there. Works beside a running node, for
  * the database lets two write. */

@@ -10,24 +10,16 @@
 
 #include <stdio.h>
 
-/* Where others reach this node, which is not where it listens behind a proxy. */
-static bool print_service(const struct config *config)
+static enum err print_service(const struct config *config)
 {
-	const char *url = config->federation_url;
 	char host[DOMAIN_SIZE];
-	int port = 443;
+	int port;
+	enum err err = cli_service(config, host, &port);
 
-	if (url[0] == '\0') {
-		snprintf(host, sizeof(host), "%s", config->node_domain);
-	} else if (federation_url_parse(bytes_of_text(url), host, &port) != ERR_OK) {
-		fprintf(stderr,
-			"restante: federation.url: %s is not https://NAME or "
-			"https://NAME:PORT\n",
-			url);
-		return false;
-	}
-	printf("_restante._tcp.%s. IN SRV 0 0 %d %s.\n", config->node_domain, port, host);
-	return true;
+	if (err == ERR_OK)
+		printf("_restante._tcp.%s. IN SRV 0 0 %d %s.\n", config->node_domain, port,
+		       host);
+	return err;
 }
 
 /* Those that sign, or will, or have just done so. */
@@ -44,15 +36,16 @@ int cli_dns(const struct options *options)
 	struct own_document own;
 	struct node_keys keys;
 	struct config config;
-	bool ok;
+	enum err err;
 
 	if (!cli_config(options, &config))
 		return 1;
-	ok = node_keys_plan(&config, config.arena, &keys, &own) == ERR_OK &&
-	     print_service(&config);
-	if (ok)
+	err = node_keys_plan(&config, config.arena, &keys, &own);
+	if (err == ERR_OK)
+		err = print_service(&config);
+	if (err == ERR_OK)
 		print_keys(&own);
 	node_keys_wipe(&keys);
 	config_free(&config);
-	return ok ? 0 : 1;
+	return err == ERR_OK ? 0 : 1;
 }

@@ -134,6 +134,14 @@ def break_domain(node):
     node.config.write_text("node:\n  data_dir: data\n")
 
 
+def break_url_address(node):
+    node.set({"federation.url": "https://192.0.2.1"})
+
+
+def break_url_localhost(node):
+    node.set({"federation.url": "https://localhost:8443"})
+
+
 def break_key_mode(node):
     (node.folder / KEY).chmod(0o644)
 
@@ -161,6 +169,8 @@ BROKEN = {
     break_option: r"restante\.yaml:4.*listen\.prot",
     break_value: r"restante\.yaml:5.*limits\.body",
     break_domain: r"node\.domain",
+    break_url_address: r"federation\.url.*192\.0\.2\.1.*https://NAME",
+    break_url_localhost: r"federation\.url.*localhost:8443.*https://NAME",
     break_key_mode: r"k1\.key",
     break_key: r"k1\.key",
     break_key_away: r"restante init",
