@@ -18,7 +18,7 @@ HEADERS = {
     "base": ["bytes", "err", "arena", "text", "inbox", "worker", "clock", "log", "metrics"],
     "config": ["config", "options"],
     "crypto": ["caller", "crypto", "sign", "verify", "password", "token",
-               "private_file"],
+               "private_file", "certificate"],
     "proto": ["proto*", "address", "keys", "messages", "accounts", "document",
               "transaction", "problem"],
     "store": ["store", "ops*", "effects"],

@@ -50,6 +50,9 @@ enum err cli_service(const struct config *config, char host_out[DOMAIN_SIZE],
 enum err cli_store(const struct config *config, struct store_op *op,
 		   enum store_kind kind) MUST_CHECK;
 
+#define DATE_SIZE 32
+const char *cli_date(int64_t ms, char out[DATE_SIZE]);
+
 /* Of a key in own->document: "signs", "from DATE", "until DATE", "ended". */
 const char *cli_key_phase(struct arena *arena, const struct own_document *own, size_t i);
 /* Its TXT record, as a line of a zone file. */

@@ -11,7 +11,6 @@
 #include "restante/federation.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define SPAN_SIZE 32
 
@@ -33,13 +32,9 @@ static const char *span(int64_t ms, char out[SPAN_SIZE])
 
 static void print_time(const char *what, int64_t ms)
 {
-	time_t seconds = (time_t)(ms / SECONDS_MS);
-	char date[SPAN_SIZE];
-	struct tm tm;
+	char date[DATE_SIZE];
 
-	gmtime_r(&seconds, &tm);
-	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	printf("%-12s %s\n", what, date);
+	printf("%-12s %s\n", what, cli_date(ms, date));
 }
 
 /* --- words ------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What several commands print about server keys.
+ * What several commands print: times, and about server keys.
  */
 #include "cli.h"
 
@@ -9,26 +9,26 @@
 #include <stdio.h>
 #include <time.h>
 
-static const char *date(int64_t ms, char out[32])
+const char *cli_date(int64_t ms, char out[DATE_SIZE])
 {
 	time_t seconds = (time_t)(ms / SECONDS_MS);
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
-	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	strftime(out, DATE_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return out;
 }
 
 const char *cli_key_phase(struct arena *arena, const struct own_document *own, size_t i)
 {
 	const struct server_key *key = &own->document.keys[i];
-	char text[32];
+	char text[DATE_SIZE];
 
 	switch (federation_key_phase(own, i)) {
 	case KEY_COMING:
-		return arena_printf(arena, "from %s", date(key->not_before_ms, text));
+		return arena_printf(arena, "from %s", cli_date(key->not_before_ms, text));
 	case KEY_LEAVING:
-		return arena_printf(arena, "until %s", date(key->not_after_ms, text));
+		return arena_printf(arena, "until %s", cli_date(key->not_after_ms, text));
 	case KEY_SIGNS:
 		return "signs";
 	case KEY_ENDED:

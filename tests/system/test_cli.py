@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Commands beside a node: what they print, and that they leave alone what is not theirs."""
 
+import datetime
 import re
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from lab import ROOT, wait_until
 from scenario import OPTIONS, join, letter, post
@@ -72,6 +78,76 @@ def test_invite_takes_whole_days(node, days):
 def test_init_says_what_the_root_key_is_for(tmp_path):
     text = restante("init", "--domain", "a.example", "--dir", tmp_path / "n")[1]
     assert "root key" in text and "restante key revoke" in text
+
+
+# What check says of the certificate
+
+
+def issue(node, names, begins=-1, ends=90):
+    """A certificate for these names, from and until so many days from now; and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.utcnow()
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name)
+        .public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=begins))
+        .not_valid_after(now + datetime.timedelta(days=ends))
+        .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, names)), critical=False)
+        .sign(key, hashes.SHA256()))
+    paths = node.folder / "tls.pem", node.folder / "tls.key"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    node.set({"listen.certificate": paths[0], "listen.key": paths[1]})
+
+
+def tls_of(node):
+    """Exit status of check, and what it says of TLS."""
+    status, text = of(node, "check")
+    return status, re.findall(r"^TLS +(.*)$", text, re.MULTILINE)
+
+
+def test_check_says_how_long_the_certificate_is_good(node):
+    issue(node, ["a.test"])
+    assert tls_of(node) == (0, [])
+    for begins, ends, status, word in (-1, 13, 0, "WARNING: the certificate expires on 20"), \
+            (-9, -1, 1, "WRONG: the certificate has expired on 20"), \
+            (1, 90, 1, "WRONG: the certificate begins on 20"):
+        issue(node, ["a.test"], begins, ends)
+        told = tls_of(node)
+        assert told[0] == status and told[1][0].startswith(word), told
+
+
+@pytest.mark.parametrize("names, url, status, said", [
+    (["a.test"], "", 0, []),
+    (["a.test", "*.a.test"], "https://chat.a.test", 0, []),
+    (["b.test", "x.a.test"], "", 1, ["WRONG: the certificate is not for a.test"]),
+    (["a.test", "chat.a.test"], "https://chat.a.test:8443", 0, []),
+    (["a.test"], "https://chat.a.test", 0,
+     ["WARNING: the certificate is not for chat.a.test: publish an SRV record"]),
+    (["chat.a.test"], "https://chat.a.test", 0,
+     ["WARNING: the certificate is not for a.test: publish no SRV record"]),
+    (["b.test"], "https://chat.a.test", 1, ["WRONG: the certificate is not for a.test"]),
+])
+def test_check_says_which_names_the_certificate_lacks(node, names, url, status, said):
+    issue(node, names)
+    node.set({"federation.url": url})
+    assert tls_of(node) == (status, said)
+
+
+def test_check_says_what_is_in_the_wrong_file(node):
+    issue(node, ["a.test"])
+    good = dict(node.options)
+    node.set({"listen.key": good["listen.certificate"]})
+    assert "no private key" in tls_of(node)[1][0]
+    node.set({"listen.certificate": good["listen.key"], "listen.key": good["listen.key"]})
+    assert "no certificate" in tls_of(node)[1][0]
+    other = node.lab.authority.issue("other.test")[1]
+    node.set({"listen.certificate": good["listen.certificate"], "listen.key": other})
+    assert "do not belong together" in tls_of(node)[1][0]
+
+
+# Keys
 
 
 def new_key(node, kid):

@@ -158,6 +158,12 @@ def break_certificate(node):
     node.set({"listen.certificate": node.folder / "nowhere.pem"})
 
 
+def break_certificate_key(node):
+    """It is that of another certificate."""
+    other = node.lab.authority.issue("other.test")[1]
+    node.set({"listen.key": other})
+
+
 def break_database(node):
     """It comes from a newer program."""
     with sqlite3.connect(node.folder / DATABASE) as database:
@@ -175,6 +181,7 @@ BROKEN = {
     break_key: r"k1\.key",
     break_key_away: r"restante init",
     break_certificate: r"nowhere\.pem",
+    break_certificate_key: r"do not belong together|a\.test\.pem.*cannot be used with its key",
     break_database: r"newer than this program",
 }
 
@@ -311,10 +318,13 @@ def test_sighup_reloads_the_certificate(serving, signal):
 
         path = Path(serving.options["listen.certificate"])
         good = path.read_bytes()
-        path.write_text("nonsense")
-        os.kill(pid, signals.SIGHUP)
-        wait_until(lambda: "event=tls reloaded=no" in serving.log_text(), "a refusal")
-        assert certificate_of(serving) == new
+        of_another_key = serving.lab.authority.issue("other.test")[0].read_bytes()
+        for refused, bad in enumerate([b"nonsense", of_another_key], 1):
+            path.write_bytes(bad)
+            os.kill(pid, signals.SIGHUP)
+            wait_until(lambda: serving.log_text().count("event=tls reloaded=no") == refused,
+                       "a refusal")
+            assert certificate_of(serving) == new
         path.write_bytes(good)
         ws.ping()
     alice.client.account()
