@@ -60,6 +60,9 @@ struct trust {
 	 * matched it without a break: 0 if it has not. */
 	uint8_t candidate[32]; /* SHA-256 of kids and keys */
 	int64_t candidate_since_ms;
+	/* What the document has that a conflict is about: for people, who compare. */
+	struct server_key shown[SERVER_KEYS_MAX];
+	size_t n_shown;
 };
 
 enum trust_verdict {

@@ -180,6 +180,14 @@ static void conflict_end(struct trust *trust)
 	trust->refuted = false;
 	trust->candidate_since_ms = 0;
 	memset(trust->candidate, 0, sizeof trust->candidate);
+	trust->n_shown = 0;
+	memset(trust->shown, 0, sizeof trust->shown);
+}
+
+static void conflict_show(struct trust *trust, const struct server_document *document)
+{
+	memcpy(trust->shown, document->keys, sizeof trust->shown);
+	trust->n_shown = document->n_keys;
 }
 
 /* The document's keys, behind them the old ones that still hold. */
@@ -379,7 +387,9 @@ enum trust_verdict trust_decide(struct trust *trust, const struct server_documen
 		verdict = decide_first(trust, document, says, now_ms);
 	else
 		verdict = decide_pinned(trust, document, txt, says, now_ms);
-	if (verdict != TRUST_CONFLICT && says == TXT_MATCHES)
+	if (verdict == TRUST_CONFLICT)
+		conflict_show(trust, document);
+	else if (says == TXT_MATCHES)
 		trust->verified = true;
 	return verdict;
 }

@@ -9,6 +9,7 @@
  *   root KEY REVISION                   absent: no root; REVISION absent: 0
  *   key KID KEY NOT_BEFORE NOT_AFTER
  *   conflict REFUTED CANDIDATE SINCE    absent: no conflict
+ *   shown KID KEY NOT_BEFORE NOT_AFTER  of a conflict
  */
 #include "peer.h"
 
@@ -25,6 +26,17 @@ static void put_key(struct text *out, const uint8_t key[32])
 	text_puts(out, base64_encode(out->arena, bytes_of(key, 32)));
 }
 
+static void put_keys(struct text *out, const char *word, const struct server_key *keys,
+		     size_t n_keys)
+{
+	for (size_t i = 0; i < n_keys; i++) {
+		text_printf(out, "%s %s", word, keys[i].kid);
+		put_key(out, keys[i].public_key);
+		text_printf(out, " %lld %lld\n", (long long)keys[i].not_before_ms,
+			    (long long)keys[i].not_after_ms);
+	}
+}
+
 struct bytes trust_encode(struct arena *arena, const struct trust *trust)
 {
 	struct text out;
@@ -39,18 +51,12 @@ struct bytes trust_encode(struct arena *arena, const struct trust *trust)
 		put_key(&out, trust->root_key);
 		text_printf(&out, " %lld\n", (long long)trust->root_revision);
 	}
-	for (size_t i = 0; i < trust->n_keys; i++) {
-		const struct server_key *key = &trust->keys[i];
-
-		text_printf(&out, "key %s", key->kid);
-		put_key(&out, key->public_key);
-		text_printf(&out, " %lld %lld\n", (long long)key->not_before_ms,
-			    (long long)key->not_after_ms);
-	}
+	put_keys(&out, "key", trust->keys, trust->n_keys);
 	if (trust->conflict) {
 		text_printf(&out, "conflict %d", trust->refuted);
 		put_key(&out, trust->candidate);
 		text_printf(&out, " %lld\n", (long long)trust->candidate_since_ms);
+		put_keys(&out, "shown", trust->shown, trust->n_shown);
 	}
 	return text_bytes(&out);
 }
@@ -109,22 +115,25 @@ static bool read_root(const char *line, struct trust *trust)
 	return trust->has_root;
 }
 
-static bool read_key(const char *line, struct trust *trust)
+/* Behind the word, into the next of the keys. */
+static bool read_key(const char *line, const char *word, struct server_key *keys, size_t *n,
+		     size_t most)
 {
+	size_t len = strlen(word);
 	struct server_key key = {0};
 	char base64[46];
 	long long not_before, not_after;
 	int end = 0;
 
-	if (trust->n_keys == 2 * SERVER_KEYS_MAX ||
-	    sscanf(line, "key %32s %45s %18lld %18lld%n", key.kid, base64, &not_before,
+	if (*n == most || strncmp(line, word, len) != 0 ||
+	    sscanf(line + len, " %32s %45s %18lld %18lld%n", key.kid, base64, &not_before,
 		   &not_after, &end) != 4 ||
-	    line[end] != '\0' || !kid_is_valid(bytes_of_text(key.kid)) ||
+	    line[len + (size_t)end] != '\0' || !kid_is_valid(bytes_of_text(key.kid)) ||
 	    !get_key(base64, key.public_key))
 		return false;
 	key.not_before_ms = not_before;
 	key.not_after_ms = not_after;
-	trust->keys[trust->n_keys++] = key;
+	keys[(*n)++] = key;
 	return true;
 }
 
@@ -152,9 +161,12 @@ static bool read_line(const char *line, struct trust *trust)
 	case 'r':
 		return read_root(line, trust);
 	case 'k':
-		return read_key(line, trust);
+		return read_key(line, "key", trust->keys, &trust->n_keys, 2 * SERVER_KEYS_MAX);
 	case 'c':
 		return read_conflict(line, trust);
+	case 's':
+		return trust->conflict &&
+		       read_key(line, "shown", trust->shown, &trust->n_shown, SERVER_KEYS_MAX);
 	default:
 		return false;
 	}
@@ -190,7 +202,6 @@ static enum peer_keys_state keys_state(const struct trust *trust)
 
 enum err federation_peer_keys(struct bytes text, struct peer_keys *keys_out)
 {
-	static const uint8_t none[32];
 	struct trust trust;
 	enum err err = trust_decode(text, &trust);
 
@@ -203,10 +214,10 @@ enum err federation_peer_keys(struct bytes text, struct peer_keys *keys_out)
 		.n_keys = trust.n_keys,
 		.has_root = trust.has_root,
 		.refuted = trust.refuted,
-		.has_candidate = memcmp(trust.candidate, none, sizeof none) != 0,
-		.candidate_since_ms = trust.candidate_since_ms,
+		.n_shown = trust.n_shown,
+		.shown_since_ms = trust.candidate_since_ms,
 	};
-	memcpy(keys_out->candidate, trust.candidate, sizeof keys_out->candidate);
+	memcpy(keys_out->shown, trust.shown, sizeof keys_out->shown);
 	memcpy(keys_out->keys, trust.keys, sizeof keys_out->keys);
 	memcpy(keys_out->root_key, trust.root_key, sizeof keys_out->root_key);
 	return ERR_OK;

@@ -116,10 +116,9 @@ struct peer_keys {
 	bool has_root;
 	uint8_t root_key[32];
 	bool refuted; /* validated TXT speaks against the pinned keys */
-	/* The keys that it shows instead, by the SHA-256 of their kids and keys. */
-	bool has_candidate;
-	uint8_t candidate[32];
-	int64_t candidate_since_ms; /* validated TXT has named them; 0: it has not */
+	struct server_key shown[SERVER_KEYS_MAX]; /* in a conflict: those of its document */
+	size_t n_shown;
+	int64_t shown_since_ms; /* validated TXT has named them; 0: it has not */
 };
 enum err federation_peer_keys(struct bytes trust, struct peer_keys *keys_out) MUST_CHECK;
 const char *destination_state_name(enum destination_state state);

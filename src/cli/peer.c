@@ -163,37 +163,33 @@ static void print_destination(const struct peer_status *peer)
 static void print_key(struct arena *arena, const char *what, const char *kid,
 		      const uint8_t key[32])
 {
-	printf("%-12s %s%s\n", what, kid, base64_encode(arena, bytes_of(key, 32)));
+	printf("%-12s %s%s%s\n", what, kid, kid[0] != '\0' ? " " : "",
+	       base64_encode(arena, bytes_of(key, 32)));
 }
 
-static void print_conflict(const struct peer_keys *keys)
+static void print_conflict(struct arena *arena, const struct peer_keys *keys)
 {
-	char hex[2 * SHA256_SIZE + 1];
-
 	if (keys->refuted)
 		printf("%-12s validated DNS speaks against the pinned keys\n", "conflict");
 	else
 		printf("%-12s it shows keys that are not trusted\n", "conflict");
-	if (!keys->has_candidate)
-		return;
-	hex_encode(bytes_of(keys->candidate, sizeof keys->candidate), hex);
-	printf("%-12s SHA-256 %s\n", "shown keys", hex);
-	if (keys->candidate_since_ms > 0)
-		print_time("in DNS from", keys->candidate_since_ms);
+	for (size_t i = 0; i < keys->n_shown; i++)
+		print_key(arena, "shown key", keys->shown[i].kid, keys->shown[i].public_key);
+	if (keys->shown_since_ms > 0)
+		print_time("in DNS from", keys->shown_since_ms);
 }
 
 static void print_keys(struct arena *arena, const struct peer_keys *keys)
 {
 	printf("%-12s %s\n", "keys", keys_word(keys->state));
 	if (keys->state == PEER_KEYS_CONFLICT)
-		print_conflict(keys);
+		print_conflict(arena, keys);
 	if (keys->n_keys == 0)
 		return;
 	print_time("pinned", keys->pinned_ms);
 	printf("%-12s %s\n", "verified", keys->verified ? "yes, by DNS" : "no");
 	for (size_t i = 0; i < keys->n_keys; i++) {
-		print_key(arena, "key", arena_printf(arena, "%s ", keys->keys[i].kid),
-			  keys->keys[i].public_key);
+		print_key(arena, "key", keys->keys[i].kid, keys->keys[i].public_key);
 		print_time("  until", keys->keys[i].not_after_ms);
 	}
 	if (keys->has_root)

@@ -71,13 +71,16 @@ static void a_conflict_is_shown_with_the_keys_that_wait(void **state)
 	assert_true(keys.verified);
 	assert_true(keys.refuted);
 	assert_int_equal(keys.n_keys, 1);
-	assert_false(keys.has_candidate);
+	assert_int_equal(keys.n_shown, 0); /* as before keys were remembered */
 	trust.candidate[31] = 7;
 	trust.candidate_since_ms = 9;
+	trust.n_shown = 1;
+	trust.shown[0] = (struct server_key){.kid = "k2", .public_key = {3}};
 	keys = told_of(&trust);
-	assert_true(keys.has_candidate);
-	assert_int_equal(keys.candidate[31], 7);
-	assert_int_equal(keys.candidate_since_ms, 9);
+	assert_int_equal(keys.n_shown, 1);
+	assert_string_equal(keys.shown[0].kid, "k2");
+	assert_int_equal(keys.shown[0].public_key[0], 3);
+	assert_int_equal(keys.shown_since_ms, 9);
 }
 
 int main(void)

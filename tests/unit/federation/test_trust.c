@@ -361,12 +361,15 @@ static void other_keys_are_a_conflict(void **state)
 	assert_int_equal(decide(f, stranger, absent), TRUST_CONFLICT);
 	assert_int_equal(decide(f, stranger, txt_of(f, false, STRANGER, -1)), TRUST_CONFLICT);
 	assert_true(f->trust.conflict);
+	assert_int_equal(f->trust.n_shown, 1);
+	assert_memory_equal(f->trust.shown[0].public_key, f->keys[STRANGER].public_key, 32);
 	assert_true(believes(f, K1, NOW));
 	assert_false(believes(f, STRANGER, NOW));
 	/* It ends when the old keys are back. */
 	assert_int_equal(decide(f, (struct spec){{K1, -1}, {K1, -1}, ROOT, 10, 0, 0}, absent),
 			 TRUST_SAME);
 	assert_false(f->trust.conflict);
+	assert_int_equal(f->trust.n_shown, 0);
 }
 
 static void a_root_of_the_new_document_alone_signs_for_nothing(void **state)
@@ -442,6 +445,8 @@ static void half_a_text_is_an_error(void **state)
 		"restante-trust-1\nwhat\n",
 		"restante-trust-1\n\n",
 		"restante-trust-1\nconflict 0 AAAA 0\n",
+		("restante-trust-1\n"
+		 "shown k1 L1CceS+nF0Snl9c3v3mQzKyxKEDjI1sIuUAwkPfOuQg= 0 1\n"),
 	};
 
 	pin(f);
