@@ -38,15 +38,43 @@ static const struct command {
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static void usage(FILE *out)
+static bool is_first_word(const struct command *command, const char *word)
+{
+	size_t len = strcspn(command->name, " ");
+
+	return strlen(word) == len && strncmp(command->name, word, len) == 0;
+}
+
+static bool is_command(const char *word)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (is_first_word(&commands[i], word))
+			return true;
+	}
+	return false;
+}
+
+/* Of all commands, or of those that begin with this word. */
+static void usage(FILE *out, const char *word)
 {
 	fprintf(out,
 		"restante %s: a federated relay node for end-to-end encrypted messaging\n\n"
 		"usage: restante COMMAND [--config FILE] [options]\n\n",
 		RESTANTE_VERSION);
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-18s %s\n", commands[i].name, commands[i].help);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (word == NULL || is_first_word(&commands[i], word))
+			fprintf(out, "  %-18s %s\n", commands[i].name, commands[i].help);
+	}
 	fprintf(out, "\n--config is " DEFAULT_CONFIG " unless given.\n");
+}
+
+static bool asks_for_help(int n, char **words)
+{
+	for (int i = 0; i < n; i++) {
+		if (strcmp(words[i], "--help") == 0)
+			return true;
+	}
+	return false;
 }
 
 /* `--name value` pairs and one word; false for anything else. */
@@ -112,7 +140,11 @@ static int run(int argc, char **argv)
 	struct options options = {.config = DEFAULT_CONFIG};
 
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
-		usage(stdout);
+		usage(stdout, NULL);
+		return 0;
+	}
+	if (argc >= 3 && is_command(argv[1]) && asks_for_help(argc - 2, argv + 2)) {
+		usage(stdout, argv[1]);
 		return 0;
 	}
 	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
@@ -131,7 +163,7 @@ static int run(int argc, char **argv)
 			return 2;
 		return commands[i].run(&options);
 	}
-	usage(stderr);
+	usage(stderr, NULL);
 	return 2;
 }
 

@@ -86,6 +86,17 @@ def test_what_cannot_be_printed_is_a_failure(lab, node, tmp_path, command):
     assert done.returncode == 1 and "No space left" in done.stderr
 
 
+def test_every_command_tells_how_it_is_used():
+    every = re.findall(r"^  ([a-z]+(?: [a-z]+)?) ", restante("--help")[1], re.MULTILINE)
+    assert "init" in every and "peer show" in every
+    for command in [*every, "peer", "key"]:
+        status, text = restante(*command.split(), "--help")
+        told = re.findall(r"^  ([a-z]+)\b", text, re.MULTILINE)
+        assert status == 0 and set(told) == {command.split()[0]}, text
+        assert f"  {command} " in text
+    assert restante("dance", "--help")[0] == 2
+
+
 def test_init_twice_refuses_and_leaves_everything_as_it_is(tmp_path):
     arguments = "init", "--domain", "example.org", "--dir", tmp_path / "node"
     status, text = restante(*arguments)
