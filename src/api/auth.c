@@ -325,7 +325,10 @@ static void session_refreshed(struct message *message)
 
 	node_tell(request_node(request), &op->effects); /* a token used twice ends sessions */
 	if (op->op.err != ERR_OK) {
-		request_fail(request, op->op.err, NULL, NULL);
+		request_fail(request, op->op.err, NULL,
+			     op->op.err == ERR_UNAUTHORIZED
+				     ? "The refresh token is not valid any more: log in."
+				     : NULL);
 		return;
 	}
 	session_answer(request,
