@@ -73,9 +73,11 @@ static enum err find_used(const struct config *config, struct used *used)
 	if (err == ERR_OK)
 		err = keys_path(folder, config->node_data_dir, "");
 	if (err == ERR_OK)
+		err = keys_make_folder(folder);
+	if (err == ERR_OK)
 		dir = opendir(folder);
 	if (err == ERR_OK && dir == NULL)
-		err = keys_fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
+		err = keys_fail(ERR_INTERNAL, folder, strerror(errno));
 	while (dir != NULL && (entry = readdir(dir)) != NULL)
 		note_file(used, entry->d_name);
 	if (dir != NULL)

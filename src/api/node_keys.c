@@ -38,7 +38,7 @@ enum err keys_path(char out[PATH_SIZE], const char *data_dir, const char *name)
 	return keys_fail(ERR_VALIDATION, data_dir, strerror(ENAMETOOLONG));
 }
 
-static enum err make_folder(const char *path)
+enum err keys_make_folder(const char *path)
 {
 	if (mkdir(path, 0700) == 0 || errno == EEXIST)
 		return ERR_OK;
@@ -98,9 +98,9 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 		return err;
 	if (access(root_pub, F_OK) == 0 || access(key_path, F_OK) == 0)
 		return ERR_FORBIDDEN;
-	err = make_folder(data_dir);
+	err = keys_make_folder(data_dir);
 	if (err == ERR_OK)
-		err = make_folder(folder);
+		err = keys_make_folder(folder);
 	if (err == ERR_OK)
 		err = keys_create("k1", key_path, &key);
 	if (err == ERR_OK)
@@ -183,7 +183,10 @@ static enum err key_files_find(const char *data_dir, struct key_file files[NODE_
 	if (dir != NULL)
 		closedir(dir);
 	if (err == ERR_OK && *n_out == 0)
-		err = keys_fail(ERR_NOT_FOUND, folder, "no server key; run restante init");
+		err = keys_fail(
+			ERR_NOT_FOUND, folder,
+			"no server key; take it from the backup, or restante key rotate "
+			"makes a new one");
 	return err;
 }
 

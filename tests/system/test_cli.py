@@ -3,6 +3,7 @@
 
 import datetime
 import re
+import shutil
 
 import pytest
 from cryptography import x509
@@ -162,6 +163,17 @@ def test_key_rotate_takes_no_id_twice(node):
         status, text = new_key(node, kid)
         assert status == 1 and "reason=" in text, text
     assert files_of(node.folder) == before
+
+
+def test_key_rotate_makes_a_key_where_all_are_gone(lab, node):
+    (node.folder / "data/keys/k1.key").unlink()
+    assert "restante key rotate" in of(node, "check")[1]
+    assert restante("key", "rotate", "--config", node.config, node=node)[0] == 0
+    assert of(node, "check")[0] == 0
+    shutil.rmtree(node.folder / "data/keys")
+    assert restante("key", "rotate", "--config", node.config, node=node)[0] == 0
+    lab.start()
+    assert of(node, "check")[0] == 0
 
 
 # What docs/operating.md says

@@ -190,7 +190,7 @@ BROKEN = {
     break_url_localhost: r"federation\.url.*localhost:8443.*https://NAME",
     break_key_mode: r"k1\.key",
     break_key: r"k1\.key",
-    break_key_away: r"restante init",
+    break_key_away: r"no server key.*restante key rotate",
     break_certificate: r"nowhere\.pem",
     break_certificate_key: r"do not belong together|a\.test\.pem.*cannot be used with its key",
     break_database: r"newer than this program",
