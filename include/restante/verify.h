@@ -35,7 +35,8 @@ enum err scheme_parse(struct bytes name, enum key_scheme *scheme_out) MUST_CHECK
 
 /* An identity key that signatures can verify under. */
 enum err scheme_check_identity(enum key_scheme scheme, struct bytes key) MUST_CHECK;
-/* The shape of a prekey, and for p256 and p384 that the point is on the curve. */
+/* The shape of a prekey, and that the point is on the curve (p256, p384) or not of small order
+ * (signal, ed25519). */
 enum err scheme_check_prekey(enum key_scheme scheme, struct bytes key) MUST_CHECK;
 enum err scheme_check_pq(enum key_scheme scheme, struct bytes key) MUST_CHECK;
 

@@ -212,28 +212,43 @@ static void a_signal_key_has_one_encoding(void **state)
 
 /* u of small order (all of them, with what stands for the same number), and u = -1, which
  * has no Edwards form. Little-endian. */
+static const char *const odd_points[] = {
+	"050000000000000000000000000000000000000000000000000000000000000000",
+	"050100000000000000000000000000000000000000000000000000000000000000",
+	"05e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+	"055f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+	"05ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"05edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"05eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"05f6ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+};
+#define N_ODD_POINTS (sizeof odd_points / sizeof odd_points[0])
+
+static void odd_points_are_no_prekey(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_ODD_POINTS; i++) {
+		struct bytes key = from_hex(odd_points[i]);
+
+		assert_int_equal(scheme_check_prekey(SCHEME_SIGNAL, key), ERR_VALIDATION);
+		assert_int_equal(
+			scheme_check_prekey(SCHEME_ED25519, bytes_of(key.data + 1, 32)),
+			ERR_VALIDATION);
+	}
+}
+
 static void odd_points_are_no_identity(void **state)
 {
-	static const char *const points[] = {
-		"050000000000000000000000000000000000000000000000000000000000000000",
-		"050100000000000000000000000000000000000000000000000000000000000000",
-		"05e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-		"055f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-		"05ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-		"05edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-		"05eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-		"05f6ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	};
 	struct vector v = *first(SCHEME_SIGNAL);
 
 	(void)state;
-	for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
-		v.identity = from_hex(points[i]);
+	for (size_t i = 0; i < N_ODD_POINTS; i++) {
+		v.identity = from_hex(odd_points[i]);
 		assert_int_equal(scheme_check_identity(SCHEME_SIGNAL, v.identity),
 				 ERR_VALIDATION);
 		assert_int_not_equal(verify(&v), ERR_OK);
 	}
-	v.identity = from_hex(points[4]); /* -1 */
+	v.identity = from_hex(odd_points[4]); /* -1 */
 	assert_int_equal(verify(&v), ERR_VALIDATION);
 	/* The base point, u = 9, is fine; u = 2 is on the twist. */
 	v.identity =
@@ -349,6 +364,7 @@ int main(void)
 		cmocka_unit_test(signatures_and_keys_of_other_schemes_are_refused),
 		cmocka_unit_test(lengths_that_are_off_by_one_are_refused),
 		cmocka_unit_test(a_signal_key_has_one_encoding),
+		cmocka_unit_test(odd_points_are_no_prekey),
 		cmocka_unit_test(odd_points_are_no_identity),
 		cmocka_unit_test(compressed_points_verify_too),
 		cmocka_unit_test(points_off_the_curve_and_other_forms_are_refused),

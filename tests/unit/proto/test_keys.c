@@ -29,7 +29,7 @@ static struct prekey signed_key(struct arena *arena, uint32_t id, size_t len)
 	uint8_t *key = arena_alloc(arena, len);
 	uint8_t *signature = arena_alloc(arena, ED25519_SIGNATURE_SIZE);
 
-	key[0] = (uint8_t)id;
+	key[0] = (uint8_t)(id + 2); /* not of small order */
 	sign_message(&identity, bytes_of(key, len), signature);
 	return (struct prekey){.present = true,
 			       .id = id,
