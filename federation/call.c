@@ -14,6 +14,7 @@
 #include "restante/crypto.h"
 #include "restante/log.h"
 #include "restante/signature.h"
+#include "restante/transaction.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -185,9 +186,11 @@ static void call_answered(void *context, const struct transfer_answer *answer)
 		return;
 	}
 	err = answer_verify(call, answer);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
+		result.hint = error_hint_decode(call->arena, answer->body);
 		log_debug(delivery, "domain=%s path=%s err=%s status=%d", call->domain,
 			  call->request.path, err_code(err), answer->status);
+	}
 	if ((err == ERR_SIG_KEY_UNKNOWN || answer->status == 401) && !call->renewed) {
 		call->renewed = true;
 		call_discover(call, true);

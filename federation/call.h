@@ -16,8 +16,9 @@ struct call_answer {
 	 * ERR_KEY_CONFLICT, ERR_VALIDATION (prepare() gave no body), ERR_BUSY (the thread
 	 * stops). */
 	enum err err;
-	int status;		/* also of an unsigned answer; 0: none came */
-	struct bytes body;	/* of a signed one */
+	int status;	   /* also of an unsigned answer; 0: none came */
+	struct bytes body; /* of a signed one */
+	const char *hint;  /* why, as an unsigned one says: for the log only. Static, or NULL */
 	int64_t retry_after_ms; /* 0: not said */
 };
 

@@ -186,14 +186,15 @@ static void act(struct outbox *outbox, enum verdict verdict, const struct call_a
 }
 
 static void log_attempt(const struct outbox *outbox, enum verdict verdict, enum err err,
-			int status)
+			const struct call_answer *answer)
 {
 	const struct batch *batch = &outbox->batch;
 	long long ms = clock_monotonic_ms() - batch->started_ms;
 
-	log_info(delivery, "domain=%s items=%zu result=%s err=%s status=%d ms=%lld",
-		 outbox->row.domain, batch->count, verdict_name(verdict), err_code(err), status,
-		 ms);
+	log_info(delivery, "domain=%s items=%zu result=%s err=%s status=%d ms=%lld%s%s",
+		 outbox->row.domain, batch->count, verdict_name(verdict), err_code(err),
+		 answer->status, ms, answer->hint != NULL ? " hint=" : "",
+		 answer->hint != NULL ? answer->hint : "");
 	if (verdict == VERDICT_TAKEN)
 		metric_inc(transactions_sent_total);
 	else if (verdict == VERDICT_LATER || verdict == VERDICT_CONFLICT)
@@ -271,7 +272,7 @@ static void batch_done(void *context, const struct call_answer *answer)
 		if (err != ERR_OK)
 			verdict = VERDICT_LATER;
 	}
-	log_attempt(outbox, verdict, err, answer->status);
+	log_attempt(outbox, verdict, err, answer);
 	if (verdict != VERDICT_PAUSE)
 		outbox->proven = answer->err == ERR_OK;
 	act(outbox, verdict, answer, results, count);

@@ -25,5 +25,7 @@ enum err_class err_class(enum err err);
 int err_status(enum err err);	       /* HTTP status */
 const char *err_code(enum err err);    /* code on the wire, static */
 const char *err_message(enum err err); /* for people, static */
+/* The one with this code; ERR_OK: there is none. */
+enum err err_with_code(const char *code);
 
 #endif

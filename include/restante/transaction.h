@@ -113,5 +113,8 @@ enum err stale_list_decode(struct arena *arena, struct bytes detail,
 
 /* The code of an error object, "" where it is none. */
 const char *error_code_decode(struct arena *arena, struct bytes json);
+/* The same of an answer that nobody has signed, for the log: a code that this program has too,
+ * static; else NULL. */
+const char *error_hint_decode(struct arena *arena, struct bytes json);
 
 #endif

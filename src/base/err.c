@@ -5,6 +5,7 @@
 #include "restante/err.h"
 
 #include <assert.h>
+#include <string.h>
 
 struct err_row {
 	enum err_class class;
@@ -44,4 +45,13 @@ const char *err_code(enum err err)
 const char *err_message(enum err err)
 {
 	return err_row(err)->message;
+}
+
+enum err err_with_code(const char *code)
+{
+	for (int i = 0; i < ERR_COUNT; i++) {
+		if (strcmp(rows[i].code, code) == 0)
+			return (enum err)i;
+	}
+	return ERR_OK;
 }

@@ -13,6 +13,7 @@
 
 #define RESULT_EXPECTED 64
 #define ERROR_CODE_MAX	64
+#define HINT_MAX	4096 /* bytes of an answer that is no verdict */
 
 static const char *const names[] = {
 	[RESULT_OK] = "ok",
@@ -188,4 +189,13 @@ const char *error_code_decode(struct arena *arena, struct bytes json)
 	const char *code = is_code(text) ? arena_text(arena, text) : "";
 
 	return json_close(&source) == ERR_OK ? code : "";
+}
+
+const char *error_hint_decode(struct arena *arena, struct bytes json)
+{
+	enum err err = ERR_OK;
+
+	if (json.len <= HINT_MAX)
+		err = err_with_code(error_code_decode(arena, json));
+	return err != ERR_OK ? err_code(err) : NULL;
 }

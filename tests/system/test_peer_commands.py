@@ -162,6 +162,8 @@ def test_a_block_holds_all_dealings_until_it_is_lifted(lab, signal):
     post(bob, back)
     wait_until(lambda: a.metric("restante_inbound_refused_total") > refused, "the refusal")
     assert "origin=b.test code=FEDERATION_DENIED" in a.log_text()
+    wait_until(lambda: re.search(r"event=delivery domain=a\.test .*status=403 .*"
+                                 r"hint=FEDERATION_DENIED", b.log_text()), "what b is told")
     assert texts_of(alice) == []
     wait_until(lambda: row_of(a, "b.test")["STATE"] == "blocked", "the state")
     assert row_of(a, "b.test")["POLICY"] == "blocked"

@@ -41,12 +41,22 @@ static void a_failure_of_the_server_may_pass(void **state)
 	}
 }
 
+static void an_error_is_found_by_its_code(void **state)
+{
+	(void)state;
+	for (int i = 0; i < ERR_COUNT; i++)
+		assert_int_equal(err_with_code(err_code(i)), i);
+	assert_int_equal(err_with_code("FEDERATION"), ERR_OK);
+	assert_int_equal(err_with_code(""), ERR_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_error_has_a_wire_code_of_its_own),
 		cmocka_unit_test(only_success_has_a_status_of_success),
 		cmocka_unit_test(a_failure_of_the_server_may_pass),
+		cmocka_unit_test(an_error_is_found_by_its_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,23 @@ static void codes_of_errors_are_recognized(void **state)
 				    table[i].code);
 }
 
+static void only_known_codes_are_a_hint(void **state)
+{
+	struct text long_one;
+
+	assert_string_equal(
+		error_hint_decode(*state, text("{\"error\":{\"code\":\"FEDERATION_DENIED\"}}")),
+		"FEDERATION_DENIED");
+	assert_null(error_hint_decode(*state, text("{\"error\":{\"code\":\"DENIED\"}}")));
+	assert_null(error_hint_decode(*state, text("{\"error\":{\"code\":\"OK\"}}")));
+	assert_null(error_hint_decode(*state, text("<html>")));
+	text_init(&long_one, *state, 8192);
+	text_puts(&long_one, "{\"error\":{\"code\":\"FEDERATION_DENIED\"}}");
+	while (long_one.len < 5000)
+		text_puts(&long_one, " ");
+	assert_null(error_hint_decode(*state, text_bytes(&long_one)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +204,7 @@ int main(void)
 		TEST(ephemeral_items_have_no_results),
 		TEST(results_have_the_form_of_the_protocol),
 		TEST(codes_of_errors_are_recognized),
+		TEST(only_known_codes_are_a_hint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
