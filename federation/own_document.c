@@ -121,16 +121,18 @@ static enum err root_signed_read(const struct own_document *own,
 {
 	const char *path =
 		arena_printf(own->arena, "%s/" ROOT_FILE, own->config->node_data_dir);
+	const uint8_t *root =
+		own->next_root != NULL ? own->root->public_key : own->root_public_key;
 	struct bytes content;
 	enum err err = file_read(own->arena, path, &content);
 
 	*found_out = false;
 	if (err != ERR_OK)
 		return err == ERR_NOT_FOUND ? ERR_OK : err;
-	*found_out = own->root_public_key != NULL &&
+	*found_out = root != NULL &&
 		     document_decode(own->arena, content, signed_out) == ERR_OK &&
 		     strcmp(signed_out->server, own->config->node_domain) == 0 &&
-		     document_signed_by(signed_out, own->root_public_key);
+		     document_signed_by(signed_out, root);
 	if (!*found_out)
 		log_error(config,
 			  "file=%s reason=\"no document that the root of this node has "
@@ -182,14 +184,22 @@ static void chain(struct server_document *document, const struct server_document
 	crypto_sha256(last->raw, document->previous);
 }
 
-/* The same document, signed by the root alone. */
+/* The same document, signed by the root alone; where it hands over, by the next one too, so
+ * that whoever knows either finds it signed. */
 static enum err root_sign(const struct own_document *own, struct bytes *wrapper_out,
 			  struct server_document *signed_out)
 {
 	struct server_document document = own->document;
+	struct sign_key signers[2] = {*own->root};
+	size_t n_signers = 1;
 
+	if (own->next_root != NULL) {
+		signers[n_signers] = *own->next_root;
+		snprintf(signers[n_signers++].kid, sizeof signers[0].kid, "next-root");
+	}
 	document.root_signed = NULL;
-	*wrapper_out = document_encode(own->arena, &document, own->root, 1);
+	*wrapper_out = document_encode(own->arena, &document, signers, n_signers);
+	crypto_wipe(signers, sizeof signers);
 	if (document_decode(own->arena, *wrapper_out, signed_out) == ERR_OK)
 		return ERR_OK;
 	log_error(config, "reason=\"the server document is not valid\"");

@@ -34,6 +34,8 @@ static const struct command {
 	{"key rotate", cli_key_rotate, "make a server key that takes over: [--kid KID]"},
 	{"key revoke KID", cli_key_revoke, "end a leaked server key at once: --root FILE"},
 	{"key sign", cli_key_sign, "sign the present keys with the root key: --root FILE"},
+	{"key root", cli_key_root,
+	 "make a root key that replaces the present one: --root FILE --new-root FILE"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -87,13 +89,14 @@ static bool options_parse(int n, char **words, struct options *options)
 			options->word = words[i];
 			continue;
 		}
-		target = strcmp(words[i], "--config") == 0   ? &options->config
-			 : strcmp(words[i], "--domain") == 0 ? &options->domain
-			 : strcmp(words[i], "--dir") == 0    ? &options->dir
-			 : strcmp(words[i], "--days") == 0   ? &options->days
-			 : strcmp(words[i], "--kid") == 0    ? &options->kid
-			 : strcmp(words[i], "--root") == 0   ? &options->root
-							     : NULL;
+		target = strcmp(words[i], "--config") == 0     ? &options->config
+			 : strcmp(words[i], "--domain") == 0   ? &options->domain
+			 : strcmp(words[i], "--dir") == 0      ? &options->dir
+			 : strcmp(words[i], "--days") == 0     ? &options->days
+			 : strcmp(words[i], "--kid") == 0      ? &options->kid
+			 : strcmp(words[i], "--root") == 0     ? &options->root
+			 : strcmp(words[i], "--new-root") == 0 ? &options->new_root
+							       : NULL;
 
 		if (target == NULL || i + 1 == n) {
 			fprintf(stderr, "restante: %s: unknown option, or no value\n",

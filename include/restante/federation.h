@@ -131,9 +131,10 @@ struct own_document {
 	const int64_t *made_ms;	     /* the times of the files: count without a document */
 	size_t n_keys;
 	bool some_unreadable; /* there may be files of others, which cannot be used now */
-	const uint8_t *root_public_key; /* NULL: none */
-	const struct sign_key *root;	/* makes it a document of the root; NULL: as usual */
-	int64_t now_ms;			/* from before the files were looked for */
+	const uint8_t *root_public_key;	  /* NULL: none */
+	const struct sign_key *root;	  /* makes it a document of the root; NULL: as usual */
+	const struct sign_key *next_root; /* to which that hands over: root_public_key is its */
+	int64_t now_ms;			  /* from before the files were looked for */
 	struct arena *arena;
 	/* out */
 	struct server_document document; /* its keys are `keys`, then others, mostly ended */

@@ -54,6 +54,9 @@ enum err node_key_revoke(const struct config *config, const char *kid, const cha
 			 char made_out[KID_MAX + 1]) MUST_CHECK;
 /* The root signs the keys as they are. */
 enum err node_key_sign(const struct config *config, const char *root_path) MUST_CHECK;
+/* The root hands over to a new one, whose file is made at new_path. */
+enum err node_key_root(const struct config *config, const char *root_path,
+		       const char *new_path) MUST_CHECK;
 
 /* Secrets that are missing; where there are no keys at all nothing is made. */
 enum err node_secrets_create(const char *data_dir) MUST_CHECK;

@@ -136,10 +136,14 @@ static enum err make_key(const struct config *config, const char *wanted,
 	return err;
 }
 
+/* By the root, which may hand over to the next one; NULL: not. */
 static enum err publish(const struct config *config, const struct node_keys *keys,
-			const struct sign_key *root)
+			const struct sign_key *root, const struct sign_key *next_root)
 {
-	struct own_document own = {.config = config, .root = root, .arena = arena_create()};
+	struct own_document own = {.config = config,
+				   .root = root,
+				   .next_root = next_root,
+				   .arena = arena_create()};
 	enum err err;
 
 	node_keys_own(keys, clock_now_ms(), &own);
@@ -157,7 +161,7 @@ enum err node_key_rotate(const struct config *config, const char *kid,
 	if (err == ERR_OK)
 		err = node_server_keys_load(config->node_data_dir, &keys);
 	if (err == ERR_OK)
-		err = publish(config, &keys, NULL);
+		err = publish(config, &keys, NULL, NULL);
 	node_keys_wipe(&keys);
 	return err;
 }
@@ -248,7 +252,7 @@ enum err node_key_revoke(const struct config *config, const char *kid, const cha
 	}
 	remove_key(&keys, kid);
 	if (err == ERR_OK)
-		err = publish(config, &keys, &root);
+		err = publish(config, &keys, &root, NULL);
 	if (err == ERR_OK)
 		err = put_away(config, kid);
 	node_keys_wipe(&keys);
@@ -265,8 +269,45 @@ enum err node_key_sign(const struct config *config, const char *root_path)
 	if (err == ERR_OK)
 		err = load_root(root_path, &keys, &root);
 	if (err == ERR_OK)
-		err = publish(config, &keys, &root);
+		err = publish(config, &keys, &root, NULL);
 	node_keys_wipe(&keys);
 	crypto_wipe(&root, sizeof(root));
+	return err;
+}
+
+/* Where a run before this one was cut short the new key is there already. */
+static enum err load_or_make_root(const char *path, const struct sign_key *old,
+				  struct sign_key *root_out)
+{
+	enum err err = sign_key_load(path, root_out);
+
+	if (err == ERR_NOT_FOUND)
+		return keys_create("root", path, root_out);
+	if (err == ERR_OK && strcmp(root_out->kid, "root") != 0)
+		return keys_fail(ERR_FORBIDDEN, path, "not a root key");
+	if (err == ERR_OK && memcmp(root_out->public_key, old->public_key, 32) == 0)
+		return keys_fail(ERR_FORBIDDEN, path, "the root key that is to be replaced");
+	return err;
+}
+
+/* Published first: until root.pub is the new one's, all this can be done again. */
+enum err node_key_root(const struct config *config, const char *root_path, const char *new_path)
+{
+	struct node_keys keys = {0};
+	struct sign_key root = {0}, next = {0};
+	enum err err = node_server_keys_load(config->node_data_dir, &keys);
+
+	if (err == ERR_OK)
+		err = load_root(root_path, &keys, &root);
+	if (err == ERR_OK)
+		err = load_or_make_root(new_path, &root, &next);
+	memcpy(keys.root_public_key, next.public_key, sizeof(keys.root_public_key));
+	if (err == ERR_OK)
+		err = publish(config, &keys, &root, &next);
+	if (err == ERR_OK)
+		err = keys_write_root_public(config->node_data_dir, &next);
+	node_keys_wipe(&keys);
+	crypto_wipe(&root, sizeof(root));
+	crypto_wipe(&next, sizeof(next));
 	return err;
 }

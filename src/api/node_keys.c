@@ -13,6 +13,7 @@
 #include "restante/clock.h"
 #include "restante/crypto.h"
 #include "restante/log.h"
+#include "restante/private_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,17 +48,14 @@ enum err keys_make_folder(const char *path)
 
 /* --- making ------------------------------------------------------------------------- */
 
-static enum err write_root_public(const char *path, const struct sign_key *root)
+enum err keys_write_root_public(const char *data_dir, const struct sign_key *root)
 {
-	char text[64];
-	FILE *file = fopen(path, "wx");
-	bool ok;
+	char path[PATH_SIZE], text[64];
+	enum err err = keys_path(path, data_dir, "root.pub");
 
-	if (file == NULL)
-		return keys_fail(ERR_INTERNAL, path, strerror(errno));
 	base64_encode_to(bytes_of(root->public_key, sizeof(root->public_key)), text);
-	ok = fprintf(file, "%s\n", text) > 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
-	return fclose(file) == 0 && ok ? ERR_OK : ERR_INTERNAL;
+	strcat(text, "\n");
+	return err == ERR_OK ? private_file_replace(path, bytes_of_text(text)) : err;
 }
 
 enum err node_secrets_create(const char *data_dir)
@@ -106,7 +104,7 @@ enum err node_keys_create(const char *data_dir, const char *root_path)
 	if (err == ERR_OK)
 		err = keys_create("root", root_path, &root);
 	if (err == ERR_OK)
-		err = write_root_public(root_pub, &root);
+		err = keys_write_root_public(data_dir, &root);
 	if (err == ERR_OK)
 		err = node_secrets_create(data_dir);
 	crypto_wipe(&key, sizeof(key));
@@ -232,8 +230,10 @@ static enum err load_root(const char *data_dir, struct node_keys *keys)
 		return err;
 	keys->has_root = false;
 	file = fopen(path, "r");
-	if (file == NULL)
+	if (file == NULL && errno == ENOENT)
 		return ERR_OK; /* a node without a root key: allowed */
+	if (file == NULL)
+		return keys_fail(ERR_INTERNAL, path, strerror(errno));
 	if (fgets(line, sizeof(line), file) == NULL)
 		line[0] = '\0';
 	fclose(file);

@@ -19,6 +19,7 @@ struct options {
 	const char *days;
 	const char *kid;
 	const char *root;
+	const char *new_root;
 	const char *word; /* the one without a dash */
 };
 
@@ -38,6 +39,7 @@ int cli_key_list(const struct options *options);
 int cli_key_rotate(const struct options *options);
 int cli_key_revoke(const struct options *options);
 int cli_key_sign(const struct options *options);
+int cli_key_root(const struct options *options);
 
 /* Loads the configuration or prints what is wrong with it to stderr. */
 bool cli_config(const struct options *options, struct config *config_out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * restante key list, rotate, revoke, sign: the life of server keys (docs/federation.md).
+ * restante key list, rotate, revoke, sign, root: the life of server keys (docs/federation.md).
  */
 #include "cli.h"
 
@@ -125,6 +125,29 @@ int cli_key_sign(const struct options *options)
 		err = print_list(&config);
 	if (err == ERR_OK)
 		printf("\nSigned by the root key. %s", RELOAD);
+	config_free(&config);
+	return err == ERR_OK ? 0 : 1;
+}
+
+int cli_key_root(const struct options *options)
+{
+	struct config config;
+	enum err err;
+
+	if (options->root == NULL || options->new_root == NULL) {
+		fprintf(stderr,
+			"restante: key root needs --root, the file of the root key, and "
+			"--new-root, where the new one is to be\n");
+		return 2;
+	}
+	if (!cli_config(options, &config))
+		return 1;
+	err = node_key_root(&config, options->root, options->new_root);
+	if (err == ERR_OK)
+		printf("New root key: %s\n\n"
+		       "Move it off this machine and keep it safe. The former one is of no use "
+		       "any more to\nnodes that have seen this.\n\n%s",
+		       options->new_root, RELOAD);
 	config_free(&config);
 	return err == ERR_OK ? 0 : 1;
 }

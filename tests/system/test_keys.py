@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from client import ApiError
 from lab import wait_until
 from scenario import OPTIONS, join, letter, post
 from test_operator import of, restante
@@ -240,6 +241,41 @@ def test_revoking_works_while_the_node_is_down_and_others_sleep(nodes, talk):
     assert conflicts(a, b) == 0
 
 
+def test_a_leaked_root_is_replaced(nodes, talk):
+    """The new one is believed by whoever knew the old one, which then counts for nothing."""
+    a, b = nodes
+    talk()
+    old, new = a.folder / "root.key", a.folder / "new_root.key"
+    a.stop()
+    key(a, "root", "--root", old, "--new-root", new)
+    a.start()
+    b.restart()  # so that it looks at the new document, as it would within a day
+    talk()
+    assert "verdict=rotated_by_root" in b.log_text()
+    assert "not the root key of this node" in key(a, "revoke", "k1", "--root", old, good=False)
+
+    # What the thief can do with the old one, though it still has k1.
+    with LabPeer(a.lab, "a.test") as thief:
+        thief.keys, thief.root = [ServerKey("k9")], key_of(old).secret
+        thief.revision = document_of(a)["revision"] + 1
+        thief.sign_by_root()
+        thief.revision += 1
+        thief.publish()
+        a.lab.names.apply()
+        b.restart()
+        with pytest.raises(ApiError, match="KEY_CONFLICT"):
+            talk.bob.client.device_list(talk.alice.address)
+        assert conflicts(b) == 1
+    publish(a)
+
+    key(a, "revoke", "k1", "--root", new)
+    publish(a)
+    reload(a)
+    b.restart()
+    talk()
+    assert phases(a) == {"k2": "signs", "k1": "ended"}
+
+
 def test_without_the_root_others_hold_their_messages(nodes, talk):
     a, b = nodes
     talk()
@@ -307,6 +343,30 @@ def test_the_peer_follows_the_root(lab):
         peer.directory.forget("a.test")
         assert peer.find("a.test").conflict
         peer.directory.exchange = exchange
+
+
+def test_the_peer_follows_a_new_root(lab):
+    a = lab.add_node("a.test", **OPTIONS)
+    with LabPeer(lab, "peer.test") as peer:
+        lab.start()
+        alice, pat = NodePhone(a, "alice"), PeerPhone(peer, "pat")
+        pat.send(alice.address, b"by the old root")
+        peer.deliver("a.test")
+        former = peer.directory.pins["a.test"].root_key
+        new = a.folder / "new_root.key"
+        key(a, "root", "--root", a.folder / "root.key", "--new-root", new)
+        reload(a)
+        peer.directory.forget("a.test")
+        pat.send(alice.address, b"by the new root")
+        peer.deliver("a.test")
+        assert peer.directory.pins["a.test"].root_key != former
+        key(a, "revoke", "k1", "--root", new)
+        reload(a)
+        peer.directory.forget("a.test")
+        pat.send(alice.address, b"k1 is revoked")
+        peer.deliver("a.test")
+        assert peer.find("a.test").key("k2") and not peer.find("a.test").key("k1")
+        assert len(alice.texts()) == 3
 
 
 def test_the_node_follows_the_root_of_the_peer(lab):

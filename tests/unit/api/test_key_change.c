@@ -239,6 +239,64 @@ static void the_root_signs_the_keys_as_they_are(void **state)
 	assert_true(bytes_equal(document.root_signed->raw, document.raw));
 }
 
+static void the_root_hands_over_to_another(void **state)
+{
+	const char *next_path = arena_printf(arena, "%s/next.key", folder);
+	struct server_document document;
+	struct sign_key root, next;
+
+	(void)state;
+	assert_int_equal(node_key_sign(&config, root_path), ERR_OK);
+	assert_int_equal(node_key_root(&config, root_path, next_path), ERR_OK);
+	assert_int_equal(sign_key_load(root_path, &root), ERR_OK);
+	assert_int_equal(sign_key_load(next_path, &next), ERR_OK);
+	document = published();
+	assert_memory_equal(document.root_key, next.public_key, 32);
+	assert_memory_equal(document.root_signed->root_key, next.public_key, 32);
+	assert_true(document_signed_by(document.root_signed, root.public_key));
+	assert_true(document_signed_by(document.root_signed, next.public_key));
+	assert_string_equal(phases(), "k1 signs");
+	/* It is carried along, and the new one is the root of this node. */
+	publish();
+	assert_true(document_signed_by(published().root_signed, root.public_key));
+	assert_int_equal(node_key_sign(&config, root_path), ERR_FORBIDDEN);
+	assert_int_equal(node_key_sign(&config, next_path), ERR_OK);
+}
+
+/* A stop in the middle: it is published, but root.pub is that of the old one. */
+static void a_hand_over_can_be_done_again(void **state)
+{
+	const char *next_path = arena_printf(arena, "%s/next.key", folder);
+	const char *aside = path_of("root.pub.aside");
+	struct sign_key next;
+
+	(void)state;
+	assert_int_equal(link(path_of("root.pub"), aside), 0);
+	assert_int_equal(node_key_root(&config, root_path, next_path), ERR_OK);
+	assert_int_equal(sign_key_load(next_path, &next), ERR_OK);
+	assert_int_equal(rename(aside, path_of("root.pub")), 0);
+	publish();
+	assert_memory_equal(published().root_signed->root_key, next.public_key, 32);
+	assert_int_equal(node_key_root(&config, root_path, next_path), ERR_OK);
+	assert_memory_equal(published().root_key, next.public_key, 32);
+}
+
+static void only_the_root_hands_over_and_to_a_root(void **state)
+{
+	const char *other = arena_printf(arena, "%s/other.key", folder);
+	struct sign_key key;
+
+	(void)state;
+	assert_int_equal(node_key_root(&config, root_path, root_path), ERR_FORBIDDEN);
+	assert_int_equal(node_key_root(&config, root_path, path_of("k1.key")), ERR_FORBIDDEN);
+	assert_int_equal(sign_key_create(bytes_of_text("root"), &key), ERR_OK);
+	assert_int_equal(sign_key_save(&key, other), ERR_OK);
+	assert_int_equal(node_key_root(&config, other, root_path), ERR_FORBIDDEN);
+	assert_int_equal(node_key_root(&config, path_of("none"), other), ERR_NOT_FOUND);
+	assert_null(published().root_signed);
+	assert_int_equal(node_key_sign(&config, root_path), ERR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -254,6 +312,9 @@ int main(void)
 		TEST(a_revoked_key_does_not_come_back_with_its_file),
 		TEST(only_the_root_of_this_node_revokes),
 		TEST(the_root_signs_the_keys_as_they_are),
+		TEST(the_root_hands_over_to_another),
+		TEST(a_hand_over_can_be_done_again),
+		TEST(only_the_root_hands_over_and_to_a_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
