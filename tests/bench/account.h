@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The accounts that a run uses, one device each. They are kept in a file between the
- * commands of the generator, one line each: user, domain, port, registration id, access token.
+ * The devices that a run uses. They are kept in a file between the commands of the generator,
+ * one line each: user, domain, port, device id, registration id, access token. Devices of
+ * one account follow each other.
  */
 #ifndef BENCH_ACCOUNT_H
 #define BENCH_ACCOUNT_H
@@ -12,6 +13,7 @@ struct account {
 	char user[65];
 	char domain[254];
 	uint16_t port;
+	unsigned device_id;
 	unsigned registration_id;
 	char token[1024];
 };
@@ -24,9 +26,16 @@ struct accounts {
 struct accounts accounts_load(const char *path);
 void accounts_free(struct accounts *accounts);
 
-/* Registers `count` accounts named NAME0, NAME1, ... and prints their lines. */
+/* Behind the last device of the account that this one belongs to. */
+size_t accounts_next(const struct accounts *accounts, size_t index);
+
+/* Registers `count` accounts named NAME0, NAME1, ... with so many devices each, and prints
+ * their lines. */
 void accounts_register(const struct tls_context *tls, const char *domain, uint16_t port,
-		       const char *name, size_t count);
+		       const char *name, size_t count, size_t devices);
+/* Each device uploads one-time prekeys 1 to `count`. */
+void accounts_upload(const struct tls_context *tls, const struct accounts *accounts,
+		     size_t count);
 /* Every one of them accepts every one of the others, so that it sends receipts. */
 void accounts_accept(const struct tls_context *tls, const struct accounts *accounts,
 		     const struct accounts *others);

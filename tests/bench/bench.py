@@ -14,12 +14,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
+from limits import add_shares, measure, work_text  # noqa: E402
 
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
           "seconds": "s", "per_second": "messages/s",
           "seconds_until_stored": "s until all were in the mailboxes",
           "receipts": "receipts", "generator_cpu_us_per_message": "µs CPU of the generator",
-          "helper_cpu_us_per_message": "µs CPU of the helper"}
+          "helper_cpu_us_per_message": "µs CPU of the helper",
+          "row_us": "µs CPU for a mailbox row, appended and deleted",
+          "rows_per_second": "of them a second, with their commits",
+          "websocket_us": "µs CPU for an empty WebSocket exchange",
+          "http_us": "µs CPU for an empty HTTP exchange",
+          "sign_us": "µs for an Ed25519 signature", "verify_us": "µs to verify one",
+          "tls_512_mb": "MB through TLS and back a CPU second, 512 bytes at a time",
+          "tls_16384_mb": "MB, 16 KiB at a time"}
 
 
 def print_row(row):
@@ -33,6 +41,9 @@ def print_row(row):
                                               if q != "count"))
     for domain, node in row.get("nodes", {}).items():
         print(f"    {domain}: {node_text(node)}")
+        if "limit_us" in node:
+            print(f"      the libraries alone take {node['limit_us']} µs for "
+                  f"{work_text(row['work'][domain])}: {node['share_of_limit']:.0%} of the limit")
 
 
 def node_text(node):
@@ -51,10 +62,15 @@ def run(names, size, folder):
     for name in names:
         print(f"{name}: {' '.join(CASES[name].__doc__.split())}", flush=True)
         rows = CASES[name](size)
+        measured = None
+        if any("work" in row for row in rows):
+            measured = measure(size.limits)
+            add_shares(rows, measured)
         for row in rows:
             print_row(row)
         sys.stdout.flush()
-        report = {"case": name, "size": dataclasses.asdict(size), "rows": rows}
+        report = {"case": name, "size": dataclasses.asdict(size), "rows": rows,
+                  "limits": measured}
         (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
 
 

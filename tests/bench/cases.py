@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from generator import Generator, new_flow
 from lab import ADDRESS, Lab, LabError, wait_until
+from limits import measure as measure_limits
 from measure import Histogram, Watch, memory_mb
 from peers import ManyPeers, SlowLink
 
@@ -19,6 +20,7 @@ LONG = 1800  # seconds that nothing here takes
 
 @dataclasses.dataclass(frozen=True)
 class Size:
+    limits: int        # rows and exchanges to measure limits with
     messages: int      # of a flow as fast as it goes
     queued: int        # for the node that is down
     devices: int       # that send, and that receive
@@ -31,8 +33,8 @@ class Size:
 
 
 SIZES = {
-    "full": Size(50_000, 200_000, 16, 100, 10, 50, 700, 200, 100),
-    "small": Size(200, 300, 4, 10, 1, 5, 14, 4, 2),
+    "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100),
+    "small": Size(256, 200, 300, 4, 10, 1, 5, 14, 4, 2),
 }
 
 OPTIONS = {
@@ -69,12 +71,13 @@ def row(name, flow=None, nodes=None, **values):
             **({"nodes": nodes} if nodes else {})}
 
 
-def fast(name, generator, senders, to, messages, nodes, **options):
-    """A flow as fast as it goes, once the caches are warm."""
+def fast(name, generator, senders, to, messages, nodes, work=None, **options):
+    """A flow as fast as it goes, once the caches are warm. `work`: what a message takes of each
+    node at least (limits.py)."""
     generator.flow(senders, to, max(messages // 20, 1), **options)
     with Watch(*nodes) as watch:
         flow = generator.flow(senders, to, messages, **options)
-    return flow, row(name, flow, watch.report(messages))
+    return flow, row(name, flow, watch.report(messages), **({"work": work} if work else {}))
 
 
 def steady(name, generator, senders, to, rate, seconds, nodes):
@@ -86,14 +89,15 @@ def steady(name, generator, senders, to, rate, seconds, nodes):
                answer_ms=flow.answer_ms())
 
 
-def online(size, generator, sender_node, recipient_node):
+def online(size, generator, sender_node, recipient_node, work):
     """Both ways to send, and latency, between devices that are connected."""
     nodes = {node.domain: node for node in (sender_node, recipient_node)}.values()
     senders = generator.register(sender_node, "sender", size.devices)
     to = generator.register(recipient_node, "recipient", size.devices)
-    flow, single = fast("one message a frame", generator, senders, to, size.messages, nodes)
+    flow, single = fast("one message a frame", generator, senders, to, size.messages, nodes,
+                        work())
     _, arrays = fast("16 messages a frame", generator, senders, to, size.messages, nodes,
-                     array=16, window=64)
+                     work(16), array=16, window=64)
     half = flow.per_second / 2
     return [single, arrays,
             steady("100 messages a second", generator, senders, to, 100, size.seconds, nodes),
@@ -102,11 +106,26 @@ def online(size, generator, sender_node, recipient_node):
 
 
 @case
+def limits(size):
+    """The machine and the libraries without a node."""
+    return [row("one core, one thing at a time", **measure_limits(size.limits))]
+
+
+def local_work(array=1):
+    """What a message takes of a.test: it and its answer, it and its acknowledgement."""
+    return {"a.test": {"rows": 1, "websocket": 2 / array}}
+
+
+def federated_work(array=1):
+    return {domain: {"rows": 1, "websocket": 1 / array} for domain in ("a.test", "b.test")}
+
+
+@case
 def local(size):
     """From devices to connected devices of the same node."""
     with world("a.test") as (generator, a):
         generator.lab.start()
-        return online(size, generator, a, a)
+        return online(size, generator, a, a, local_work)
 
 
 @case
@@ -114,7 +133,7 @@ def federated(size):
     """From devices of a.test to connected devices of b.test."""
     with world("a.test", "b.test") as (generator, a, b):
         generator.lab.start()
-        return online(size, generator, a, b)
+        return online(size, generator, a, b, federated_work)
 
 
 @case
@@ -129,8 +148,9 @@ def receipts(size):
         generator.flow(senders, to, warm, receipts=warm)
         with Watch(a, b) as watch:
             flow = generator.flow(senders, to, size.messages, receipts=size.messages)
+        work = {"a.test": {"rows": 2, "websocket": 2}, "b.test": {"rows": 2, "websocket": 1}}
         return [row("one message a frame", flow, watch.report(size.messages),
-                    receipts=flow.receipts)]
+                    receipts=flow.receipts, work=work)]
 
 
 def received(node, count, pause=0.1):
@@ -263,7 +283,7 @@ def longlink(size):
         to = generator.register(b, "recipient", size.devices)
         began_us = link.cpu_us()
         _, single = fast(f"{2 * size.delay_ms} ms there and back, one message a frame", generator,
-                         senders, to, size.messages, (a, b))
+                         senders, to, size.messages, (a, b), federated_work())
         single["helper_cpu_us_per_message"] = round(
             (link.cpu_us() - began_us) / size.messages, 1)
         return [single, steady("100 messages a second", generator, senders, to, 100, size.seconds,

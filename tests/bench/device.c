@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many devices with their WebSockets (device.h): frames as in RFC 6455, section 5.
+ * Many devices with their connections (device.h): frames as in RFC 6455, section 5.
  */
 #include "device.h"
 
@@ -63,14 +63,12 @@ static void device_flush(struct devices *devices, struct device *device)
 	bool waits = false;
 
 	while (left.len > 0 && !waits) {
-		int n = SSL_write(device->tls.ssl, left.data, (int)left.len);
+		ssize_t n = tls_write(&device->tls, left);
 
-		if (n > 0)
-			buffer_drop(&device->out, (size_t)n);
-		else if (SSL_get_error(device->tls.ssl, n) == SSL_ERROR_WANT_WRITE)
-			waits = true;
-		else
+		if (n < 0)
 			fatal("%s: the connection is gone", device->account->user);
+		buffer_drop(&device->out, (size_t)n);
+		waits = n == 0;
 		left = buffer_bytes(&device->out);
 	}
 	if (waits != device->waits_to_write) {
@@ -146,21 +144,36 @@ static void device_read_frames(struct devices *devices, struct device *device)
 	}
 }
 
+static void device_read_answers(struct devices *devices, struct device *device)
+{
+	struct bytes body;
+	size_t len;
+
+	while (http_read(buffer_bytes(&device->in), device->account->user, &body, &len)) {
+		devices->received(devices, device, body);
+		buffer_drop(&device->in, len);
+	}
+}
+
+static void device_take(struct devices *devices, struct device *device)
+{
+	if (devices->http)
+		device_read_answers(devices, device);
+	else
+		device_read_frames(devices, device);
+}
+
 static void device_read(struct devices *devices, struct device *device)
 {
-	for (;;) {
-		int n = SSL_read(device->tls.ssl, buffer_room(&device->in, READ_SIZE),
-				 READ_SIZE);
+	ssize_t n;
 
-		if (n > 0) {
-			buffer_grow(&device->in, (size_t)n);
-			device_read_frames(devices, device);
-		} else if (SSL_get_error(device->tls.ssl, n) == SSL_ERROR_WANT_READ) {
-			return;
-		} else {
-			fatal("%s: the node has closed the connection", device->account->user);
-		}
+	while ((n = tls_read(&device->tls, buffer_room(&device->in, READ_SIZE), READ_SIZE)) >
+	       0) {
+		buffer_grow(&device->in, (size_t)n);
+		device_take(devices, device);
 	}
+	if (n < 0)
+		fatal("%s: the node has closed the connection", device->account->user);
 }
 
 void devices_turn(struct devices *devices, uint64_t wait_ns)
@@ -189,6 +202,15 @@ void device_send(struct devices *devices, struct device *device)
 	device_flush(devices, device);
 }
 
+void device_call(struct devices *devices, struct device *device, const char *method,
+		 const char *path)
+{
+	http_write(&device->out, device->account->domain, method, path, device->account->token,
+		   buffer_bytes(&device->text));
+	buffer_drop(&device->text, buffer_bytes(&device->text).len);
+	device_flush(devices, device);
+}
+
 void devices_open(struct devices *devices, const struct tls_context *tls,
 		  const struct accounts *accounts)
 {
@@ -203,14 +225,15 @@ void devices_open(struct devices *devices, const struct tls_context *tls,
 		device->account = &accounts->list[i];
 		device->index = i;
 		device->tls = tls_connect(tls, device->account->domain, device->account->port);
-		upgrade(device);
+		if (!devices->http)
+			upgrade(device);
 		if (fcntl(device->tls.fd, F_SETFL, O_NONBLOCK) != 0)
 			fatal("fcntl: %s", strerror(errno));
 		watch(devices, device, EPOLL_CTL_ADD);
 	}
 	/* What came with the answer to the upgrade would not wake anybody. */
 	for (size_t i = 0; i < devices->count; i++) {
-		device_read_frames(devices, &devices->list[i]);
+		device_take(devices, &devices->list[i]);
 		device_read(devices, &devices->list[i]);
 		device_flush(devices, &devices->list[i]);
 	}

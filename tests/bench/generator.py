@@ -21,24 +21,32 @@ _numbers = itertools.count(1)
 
 
 class Accounts:
-    """Devices of one node, or only their addresses, in a file for the generator."""
+    """Accounts of one node, or only their addresses, in a file for the generator."""
 
-    def __init__(self, path, count):
+    def __init__(self, path, count, devices=1):
         self.path = path
         self.count = count
+        self.devices = devices  # of each
+
+    def part(self, begin, end):
+        """Some of them, that have one device each."""
+        path = self.path.with_name(f"{self.path.name}.{begin}")
+        lines = self.path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[begin:end]))
+        return Accounts(path, end - begin)
 
 
 class Run:
     """One command of the generator, running."""
 
-    def __init__(self, lab, command, *arguments, out=subprocess.PIPE):
+    def __init__(self, lab, command, *arguments, out=subprocess.PIPE, tls=True):
+        ca = ["--ca", lab.authority.certificate] if tls else []
         binary = lab.binary.parent / "restante_bench"
         self._log = lab.folder / f"{command}-{next(_numbers)}.log"
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                [binary, command, "--ca", lab.authority.certificate, "--timeout", str(TIMEOUT),
-                 *map(str, arguments)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=log, text=True,
+                [binary, command, *ca, "--timeout", str(TIMEOUT), *map(str, arguments)],
+                stdin=subprocess.PIPE, stdout=out, stderr=log, text=True,
                 preexec_fn=die_with_parent)
         self._command = command
 
@@ -51,6 +59,7 @@ class Run:
     def wait(self):
         """What it has printed. Everything that was not as it should be ends it with an
         error."""
+        self._process.stdin.close()
         text = self._process.stdout.read() if self._process.stdout else ""
         if self._process.stdout:
             self._process.stdout.close()
@@ -66,36 +75,59 @@ class Run:
 
 
 class Generator:
-    def __init__(self, lab):
+    def __init__(self, lab, tls=True):
         self.lab = lab
+        self._tls = tls
 
-    def register(self, node, name, count):
+    def _run(self, command, *arguments, **options):
+        return Run(self.lab, command, *arguments, tls=self._tls, **options)
+
+    def register(self, node, name, count, devices=1):
         path = self.lab.folder / f"{name}@{node.domain}"
         with open(path, "w") as out:
-            Run(self.lab, "register", "--domain", node.domain, "--port", node.port, "--name", name,
-                "--count", count, out=out).wait()
-        return Accounts(path, count)
+            self._run("register", "--domain", node.domain, "--port", node.port, "--name", name,
+                      "--count", count, "--devices", devices, out=out).wait()
+        return Accounts(path, count, devices)
+
+    def upload(self, accounts, keys):
+        """So many one-time keys for each of them."""
+        self._run("upload", "--accounts", accounts.path, "--count", keys).wait()
 
     def addresses(self, name, domains):
         """One user called `name` on each domain, to send to."""
         path = self.lab.folder / f"{name}@{len(domains)}"
-        path.write_text("".join(f"{name} {domain} 1 1 -\n" for domain in domains))
+        path.write_text("".join(f"{name} {domain} 1 1 1 -\n" for domain in domains))
         return Accounts(path, len(domains))
 
     def accept(self, accounts, others):
-        Run(self.lab, "accept", "--accounts", accounts.path, "--to", others.path).wait()
+        self._run("accept", "--accounts", accounts.path, "--to", others.path).wait()
 
     def receive(self, accounts, senders, messages, flow):
         """Returns when all devices are connected."""
-        run = Run(self.lab, "receive", "--accounts", accounts.path, "--senders", senders.count,
-                  "--messages", messages, "--flow", flow)
+        run = self._run("receive", "--accounts", accounts.path, "--senders", senders.count,
+                        "--messages", messages * accounts.devices, "--flow", flow)
         run.wait_line()
         return run
 
+    def idle(self, accounts):
+        """Returns when all devices are connected; they are until it is waited for."""
+        run = self._run("idle", "--accounts", accounts.path)
+        run.wait_line()
+        return run
+
+    def claim(self, claimers, owners, claims, keys):
+        """Each claimer one after the other, of all owners in turn, who have uploaded so many."""
+        return Asked(self._run("claim", "--accounts", claimers.path, "--to", owners.path,
+                               "--messages", claims, "--count", keys, "--flow", new_flow()))
+
+    def echo(self, accounts, messages, **options):
+        """Empty exchanges with a server that is no node."""
+        return Asked(self._run("echo", "--accounts", accounts.path, "--messages", messages,
+                               *as_arguments(options)))
+
     def send(self, senders, to, messages, flow, **options):
-        more = [text for name, value in options.items() for text in (f"--{name}", value)]
-        return Run(self.lab, "send", "--accounts", senders.path, "--to", to.path,
-                   "--messages", messages, "--flow", flow, *more)
+        return self._run("send", "--accounts", senders.path, "--to", to.path,
+                         "--messages", messages, "--flow", flow, *as_arguments(options))
 
     def flow(self, senders, to, messages, **options):
         """Sends and receives; everything has arrived when it returns."""
@@ -103,6 +135,10 @@ class Generator:
         receiving = self.receive(to, senders, messages, number)
         sending = self.send(senders, to, messages, number, **options)
         return Flow(sending, receiving)
+
+
+def as_arguments(options):
+    return [text for name, value in options.items() for text in (f"--{name}", value)]
 
 
 def new_flow():
@@ -114,7 +150,7 @@ class Flow:
 
     def __init__(self, sending, receiving):
         sent, received = sending.result(), receiving.result()
-        self.messages = received["messages"]
+        self.messages = sent["messages"]
         self.seconds = (received["last_ns"] - sent["first_ns"]) / 1e9
         self.per_second = self.messages / self.seconds
         self.latency = received["latency"]
@@ -123,12 +159,33 @@ class Flow:
         self.generator_us = (sending.cpu_us + receiving.cpu_us) / self.messages
 
     def report(self):
-        return {"messages": self.messages, "seconds": round(self.seconds, 3),
-                "per_second": round(self.per_second),
-                "generator_cpu_us_per_message": round(self.generator_us, 1)}
+        return rate_report(self.messages, self.seconds, self.generator_us)
 
     def latency_ms(self):
         return Histogram(self.latency).summary_ms()
 
     def answer_ms(self):
         return Histogram(self.answers).summary_ms()
+
+
+class Asked:
+    """What has come out of a run of devices that ask, waited for."""
+
+    def __init__(self, run):
+        asked = run.result()
+        self.messages = asked["messages"]
+        self.seconds = asked["ns"] / 1e9
+        self.answers = asked["answers"]
+        self.generator_us = run.cpu_us / self.messages
+
+    def report(self):
+        return rate_report(self.messages, self.seconds, self.generator_us)
+
+    def answer_ms(self):
+        return Histogram(self.answers).summary_ms()
+
+
+def rate_report(messages, seconds, generator_us):
+    return {"messages": messages, "seconds": round(seconds, 3),
+            "per_second": round(messages / seconds),
+            "generator_cpu_us_per_message": round(generator_us, 1)}

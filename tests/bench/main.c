@@ -14,13 +14,20 @@
 #include <stdlib.h>
 
 static const char usage[] =
-	"usage: restante_bench COMMAND --ca FILE OPTION...\n"
-	"  register --domain D --port N --name PREFIX --count N   prints accounts\n"
+	"usage: restante_bench COMMAND [--ca FILE] OPTION...\n"
+	"  register --domain D --port N --name PREFIX --count N [--devices N]   prints "
+	"accounts\n"
+	"  upload   --accounts FILE --count N                     each that many one-time "
+	"keys\n"
 	"  accept   --accounts FILE --to FILE                     each accepts all of --to\n"
 	"  send     --accounts FILE --to FILE --messages N [--flow N] [--size BYTES]\n"
-	"           [--window N] [--array N] [--rate N] [--receipts N]\n"
+	"           [--window N] [--array N] [--rate N] [--receipts N] [--http 1]\n"
 	"  receive  --accounts FILE --senders N --messages N [--flow N]\n"
-	"--timeout SECONDS ends any of them.\n";
+	"  echo     --accounts FILE --messages N [--window N] [--http 1]\n"
+	"  claim    --accounts FILE --to FILE --messages N --flow N --count N\n"
+	"  idle     --accounts FILE                               until its standard input "
+	"ends\n"
+	"Without --ca there is no TLS. --timeout SECONDS ends any of them.\n";
 
 enum option_name {
 	OPTION_CA = 1,
@@ -39,6 +46,8 @@ enum option_name {
 	OPTION_RECEIPTS,
 	OPTION_SENDERS,
 	OPTION_TIMEOUT,
+	OPTION_DEVICES,
+	OPTION_HTTP,
 	OPTION_END,
 };
 
@@ -59,6 +68,8 @@ static const struct option options[] = {
 	{"receipts", required_argument, NULL, OPTION_RECEIPTS},
 	{"senders", required_argument, NULL, OPTION_SENDERS},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	{"devices", required_argument, NULL, OPTION_DEVICES},
+	{"http", required_argument, NULL, OPTION_HTTP},
 	{0},
 };
 
@@ -66,7 +77,8 @@ static const char *const defaults[OPTION_END] = {
 	[OPTION_PORT] = "443",	[OPTION_COUNT] = "1",	  [OPTION_MESSAGES] = "0",
 	[OPTION_FLOW] = "0",	[OPTION_SIZE] = "300",	  [OPTION_WINDOW] = "32",
 	[OPTION_ARRAY] = "1",	[OPTION_RATE] = "0",	  [OPTION_RECEIPTS] = "0",
-	[OPTION_SENDERS] = "1", [OPTION_TIMEOUT] = "600",
+	[OPTION_SENDERS] = "1", [OPTION_TIMEOUT] = "600", [OPTION_DEVICES] = "1",
+	[OPTION_HTTP] = "0",
 };
 
 static _Noreturn void usage_exit(void)
@@ -106,6 +118,8 @@ static void run_read(struct run *run, const char *const *given)
 	run->rate = strtod(needed(given, OPTION_RATE), NULL);
 	run->receipts = number(given, OPTION_RECEIPTS);
 	run->senders = number(given, OPTION_SENDERS);
+	run->http = number(given, OPTION_HTTP) != 0;
+	run->count = number(given, OPTION_COUNT);
 	run->deadline_ns = now_ns() + number(given, OPTION_TIMEOUT) * UINT64_C(1000000000);
 	if (run->size < CONTENT_HEAD || run->size > CONTENT_MAX || run->array == 0 ||
 	    run->window < run->array || run->senders == 0)
@@ -122,14 +136,23 @@ static void command_run(const char *command, struct run *run, const char *const 
 	if (is_command(command, "register")) {
 		accounts_register(&run->tls, needed(given, OPTION_DOMAIN),
 				  (uint16_t)number(given, OPTION_PORT),
-				  needed(given, OPTION_NAME), number(given, OPTION_COUNT));
+				  needed(given, OPTION_NAME), number(given, OPTION_COUNT),
+				  number(given, OPTION_DEVICES));
 		return;
 	}
 	run_read(run, given);
 	if (is_command(command, "receive"))
 		run_receive(run);
+	else if (is_command(command, "echo"))
+		run_echo(run);
+	else if (is_command(command, "idle"))
+		run_idle(run);
+	else if (is_command(command, "upload"))
+		accounts_upload(&run->tls, &run->accounts, run->count);
 	else if (is_command(command, "send") && run->to.count > 0)
 		run_send(run);
+	else if (is_command(command, "claim") && run->to.count > 0)
+		run_claim(run);
 	else if (is_command(command, "accept") && run->to.count > 0)
 		accounts_accept(&run->tls, &run->accounts, &run->to);
 	else
@@ -152,7 +175,7 @@ int main(int argc, char **argv)
 		usage_exit();
 	signal(SIGPIPE, SIG_IGN);
 	crypto_init();
-	run.tls = tls_context_create(needed(given, OPTION_CA));
+	run.tls = tls_context_create(given[OPTION_CA]);
 	command_run(argv[optind], &run, given);
 	accounts_free(&run.accounts);
 	accounts_free(&run.to);

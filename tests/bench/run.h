@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs of the generator: one sends, another receives, each in a process of its own. Both count
- * time by the same monotonic clock. Each ends by printing one JSON object.
+ * Runs of the generator: one sends, another receives, each in a process of its own. All count
+ * time by the same monotonic clock. What is measured is printed as one JSON object.
  */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
@@ -20,11 +20,18 @@ struct run {
 	size_t array;		  /* messages in a frame */
 	double rate;		  /* messages a second; 0: as fast as the window allows */
 	size_t senders;		  /* that those who receive hear from */
+	bool http;		  /* calls instead of frames */
+	size_t count;		  /* of prekeys */
 	uint64_t deadline_ns;
 };
 
 void run_send(const struct run *run);
 void run_receive(const struct run *run);
+/* Empty exchanges (--http: calls) and claims, over and over: how long each takes. */
+void run_echo(const struct run *run);
+void run_claim(const struct run *run);
+/* Is connected until its standard input ends. */
+void run_idle(const struct run *run);
 
 /* Ends the program when the time is over. */
 void run_check_time(const struct run *run, const char *what, size_t done, size_t of);

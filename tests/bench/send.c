@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Devices that send: each to all recipients in turn, with a window of messages that have no
- * answer yet, or all together at a fixed rate. Every answer must be there, in order, and say
- * that the message was taken.
+ * Devices that send, over WebSockets or HTTP: each to all recipients in turn, with a window of
+ * messages that have no answer yet, or all together at a fixed rate. Every answer must be
+ * there, in order, and say that the message was taken.
  */
 #include "content.h"
 #include "device.h"
@@ -26,7 +26,7 @@ struct pending {
 
 struct sender {
 	uint64_t *numbers; /* of the next message, for each recipient */
-	size_t recipient;  /* the next one */
+	size_t recipient;  /* the next one: its first device */
 	size_t sent;
 	size_t answered;
 	struct pending *pending; /* a ring of run->window */
@@ -91,8 +91,13 @@ static void take_receipts(struct sending *sending, struct device *device, struct
 static void sender_received(struct devices *devices, struct device *device, struct bytes frame)
 {
 	struct sending *sending = devices->owner;
-	struct bytes type = scan_string(scan_get(frame, "type"));
+	struct bytes type;
 
+	if (devices->http) {
+		take_answer(sending, &sending->senders[device->index], frame);
+		return;
+	}
+	type = scan_string(scan_get(frame, "type"));
 	if (bytes_equal(type, bytes_of_text("send_result")))
 		take_results(sending, device, scan_get(frame, "results"));
 	else if (bytes_equal(type, bytes_of_text("receipt")))
@@ -112,16 +117,32 @@ static void content_text(struct buffer *out, const struct content *content)
 	buffer_grow(out, len);
 }
 
+/* One for each device of the recipient; all hold the same but for whose they are. */
+static void envelopes_write(struct buffer *out, const struct accounts *to,
+			    struct content *content, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++) {
+		content->recipient = (uint32_t)i;
+		buffer_printf(out,
+			      "%s{\"device_id\":%u,\"registration_id\":%u,\"type\":1,"
+			      "\"content\":\"",
+			      i > first ? "," : "", to->list[i].device_id,
+			      to->list[i].registration_id);
+		content_text(out, content);
+		buffer_printf(out, "\"}");
+	}
+}
+
 static void message_write(struct sending *sending, struct device *device, uint64_t sent_ns)
 {
 	const struct run *run = sending->run;
 	struct sender *sender = &sending->senders[device->index];
 	struct pending *pending = &sender->pending[sender->sent % run->window];
 	const struct account *to = &run->to.list[sender->recipient];
+	size_t next = accounts_next(&run->to, sender->recipient);
 	struct content content = {
 		.flow = run->flow,
 		.sender = (uint32_t)device->index,
-		.recipient = (uint32_t)sender->recipient,
 		.size = (uint32_t)run->size,
 		.number = sender->numbers[sender->recipient]++,
 		.sent_ns = sent_ns,
@@ -132,13 +153,11 @@ static void message_write(struct sending *sending, struct device *device, uint64
 	uuid7_format(id, pending->id);
 	pending->sent_ns = sent_ns;
 	buffer_printf(&device->text,
-		      "{\"to\":\"%s@%s\",\"id\":\"%s\",\"timestamp\":%lld,\"envelopes\":[{"
-		      "\"device_id\":1,\"registration_id\":%u,\"type\":1,\"content\":\"",
-		      to->user, to->domain, pending->id, (long long)clock_now_ms(),
-		      to->registration_id);
-	content_text(&device->text, &content);
-	buffer_printf(&device->text, "\"}]}");
-	sender->recipient = (sender->recipient + 1) % run->to.count;
+		      "{\"to\":\"%s@%s\",\"id\":\"%s\",\"timestamp\":%lld,\"envelopes\":[",
+		      to->user, to->domain, pending->id, (long long)clock_now_ms());
+	envelopes_write(&device->text, &run->to, &content, sender->recipient, next);
+	buffer_printf(&device->text, "]}");
+	sender->recipient = next % run->to.count;
 	sender->sent++;
 	sending->sent++;
 }
@@ -154,6 +173,17 @@ static void frame_send(struct sending *sending, struct device *device, size_t co
 	}
 	buffer_printf(&device->text, "]}");
 	device_send(&sending->devices, device);
+}
+
+static void messages_send(struct sending *sending, struct device *device, size_t count,
+			  uint64_t sent_ns)
+{
+	if (!sending->devices.http) {
+		frame_send(sending, device, count, sent_ns);
+		return;
+	}
+	message_write(sending, device, sent_ns);
+	device_call(&sending->devices, device, "POST", "messages/send");
 }
 
 static size_t window_left(const struct sending *sending, size_t index)
@@ -175,7 +205,7 @@ static void send_freely(struct sending *sending)
 
 			if (count == 0 || window_left(sending, i) < count)
 				break;
-			frame_send(sending, &sending->devices.list[i], count, now_ns());
+			messages_send(sending, &sending->devices.list[i], count, now_ns());
 		}
 	}
 }
@@ -196,7 +226,7 @@ static uint64_t send_by_clock(struct sending *sending)
 			return due - now;
 		if (window_left(sending, index) == 0)
 			return WAIT_NS;
-		frame_send(sending, &sending->devices.list[index], 1, due);
+		messages_send(sending, &sending->devices.list[index], 1, due);
 	}
 	return WAIT_NS;
 }
@@ -204,18 +234,21 @@ static uint64_t send_by_clock(struct sending *sending)
 static void sending_init(struct sending *sending, const struct run *run)
 {
 	size_t count = run->accounts.count;
+	size_t recipient = 0;
 
 	sending->run = run;
 	sending->senders = calloc(count, sizeof *sending->senders);
 	for (size_t i = 0; i < count; i++) {
 		struct sender *sender = &sending->senders[i];
 
-		sender->recipient = i % run->to.count;
+		sender->recipient = recipient;
+		recipient = accounts_next(&run->to, recipient) % run->to.count;
 		sender->numbers = calloc(run->to.count, sizeof *sender->numbers);
 		sender->pending = calloc(run->window, sizeof *sender->pending);
 		if (sender->numbers == NULL || sender->pending == NULL)
 			fatal("out of memory");
 	}
+	sending->devices.http = run->http;
 	sending->devices.owner = sending;
 	sending->devices.received = sender_received;
 	devices_open(&sending->devices, &run->tls, &run->accounts);

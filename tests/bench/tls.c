@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * TLS connections and HTTP calls (tls.h).
+ * Connections and HTTP (tls.h).
  */
 #include "tls.h"
 
@@ -12,19 +12,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define READ_SIZE 16384
+#define READ_SIZE	     16384
+#define CONNECTIONS_A_SOURCE 10000 /* well below the ports that an address has */
 
 struct tls_context tls_context_create(const char *ca_file)
 {
-	struct tls_context context = {.ssl = SSL_CTX_new(TLS_client_method())};
+	struct tls_context context = {0};
 
+	if (ca_file == NULL)
+		return context;
+	context.ssl = SSL_CTX_new(TLS_client_method());
 	if (context.ssl == NULL)
 		fatal("no TLS");
 	if (SSL_CTX_load_verify_locations(context.ssl, ca_file, NULL) != 1)
 		fatal("%s: not a certificate", ca_file);
 	SSL_CTX_set_verify(context.ssl, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_mode(context.ssl,
-			 SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(context.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+					      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					      SSL_MODE_RELEASE_BUFFERS);
 	return context;
 }
 
@@ -41,10 +46,18 @@ static int tcp_connect(uint16_t port)
 		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
+	static uint32_t connections;
+	struct sockaddr_in source = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr =
+			htonl(INADDR_LOOPBACK + connections++ / CONNECTIONS_A_SOURCE),
+	};
 	int on = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&source, sizeof source) != 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
 		fatal("port %u: %s", port, strerror(errno));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	return fd;
@@ -52,8 +65,11 @@ static int tcp_connect(uint16_t port)
 
 struct tls tls_connect(const struct tls_context *context, const char *domain, uint16_t port)
 {
-	struct tls tls = {.fd = tcp_connect(port), .ssl = SSL_new(context->ssl)};
+	struct tls tls = {.fd = tcp_connect(port)};
 
+	if (context->ssl == NULL)
+		return tls;
+	tls.ssl = SSL_new(context->ssl);
 	if (tls.ssl == NULL || SSL_set_fd(tls.ssl, tls.fd) != 1 ||
 	    SSL_set_tlsext_host_name(tls.ssl, domain) != 1 ||
 	    SSL_set1_host(tls.ssl, domain) != 1)
@@ -70,10 +86,38 @@ void tls_close(struct tls *tls)
 	*tls = (struct tls){.fd = -1};
 }
 
+ssize_t tls_write(struct tls *tls, struct bytes bytes)
+{
+	ssize_t n;
+
+	if (tls->ssl == NULL) {
+		n = send(tls->fd, bytes.data, bytes.len, 0);
+		return n < 0 && errno == EAGAIN ? 0 : n;
+	}
+	n = SSL_write(tls->ssl, bytes.data, (int)bytes.len);
+	if (n > 0)
+		return n;
+	return SSL_get_error(tls->ssl, (int)n) == SSL_ERROR_WANT_WRITE ? 0 : -1;
+}
+
+ssize_t tls_read(struct tls *tls, uint8_t *room, size_t len)
+{
+	ssize_t n;
+
+	if (tls->ssl == NULL) {
+		n = recv(tls->fd, room, len, 0);
+		return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
+	}
+	n = SSL_read(tls->ssl, room, (int)len);
+	if (n > 0)
+		return n;
+	return SSL_get_error(tls->ssl, (int)n) == SSL_ERROR_WANT_READ ? 0 : -1;
+}
+
 void tls_write_all(struct tls *tls, struct bytes bytes)
 {
 	while (bytes.len > 0) {
-		int n = SSL_write(tls->ssl, bytes.data, (int)bytes.len);
+		ssize_t n = tls_write(tls, bytes);
 
 		if (n <= 0)
 			fatal("the node has closed a connection");
@@ -83,24 +127,28 @@ void tls_write_all(struct tls *tls, struct bytes bytes)
 
 static void tls_read_some(struct tls *tls, struct buffer *in)
 {
-	int n = SSL_read(tls->ssl, buffer_room(in, READ_SIZE), READ_SIZE);
+	ssize_t n = tls_read(tls, buffer_room(in, READ_SIZE), READ_SIZE);
 
 	if (n <= 0)
 		fatal("the node has closed a connection");
 	buffer_grow(in, (size_t)n);
 }
 
+/* Its length; 0 if it has not come as a whole. */
+static size_t head_len(struct bytes in)
+{
+	const uint8_t *end = in.len == 0 ? NULL : memmem(in.data, in.len, "\r\n\r\n", 4);
+
+	return end == NULL ? 0 : (size_t)(end - in.data) + 4;
+}
+
 size_t tls_read_head(struct tls *tls, struct buffer *in_out)
 {
-	for (;;) {
-		struct bytes got = buffer_bytes(in_out);
-		const uint8_t *end =
-			got.len == 0 ? NULL : memmem(got.data, got.len, "\r\n\r\n", 4);
+	size_t len;
 
-		if (end != NULL)
-			return (size_t)(end - got.data) + 4;
+	while ((len = head_len(buffer_bytes(in_out))) == 0)
 		tls_read_some(tls, in_out);
-	}
+	return len;
 }
 
 static size_t content_length(struct bytes head)
@@ -113,30 +161,45 @@ static size_t content_length(struct bytes head)
 	fatal("an answer has no Content-Length");
 }
 
-struct bytes http_call(struct tls *tls, struct buffer *buffer, const char *domain,
-		       const char *method, const char *path, const char *token,
-		       struct bytes body)
+void http_write(struct buffer *out, const char *domain, const char *method, const char *path,
+		const char *token, struct bytes body)
 {
-	size_t head;
-	size_t len;
-
-	buffer_drop(buffer, buffer_bytes(buffer).len);
-	buffer_printf(buffer,
+	buffer_printf(out,
 		      "%s /api/v1/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
 		      "Content-Length: %zu\r\n%s%s%s\r\n",
 		      method, path, domain, body.len,
 		      token != NULL ? "Authorization: Bearer " : "", token != NULL ? token : "",
 		      token != NULL ? "\r\n" : "");
-	buffer_add(buffer, body);
+	buffer_add(out, body);
+}
+
+bool http_read(struct bytes in, const char *path, struct bytes *body_out, size_t *len_out)
+{
+	size_t head = head_len(in);
+
+	if (head == 0)
+		return false;
+	*len_out = head + content_length(bytes_of(in.data, head));
+	if (in.len < *len_out)
+		return false;
+	if (memcmp(in.data, "HTTP/1.1 2", 10) != 0)
+		fatal("%s: %.*s", path, (int)*len_out, (const char *)in.data);
+	*body_out = bytes_of(in.data + head, *len_out - head);
+	return true;
+}
+
+struct bytes http_call(struct tls *tls, struct buffer *buffer, const char *domain,
+		       const char *method, const char *path, const char *token,
+		       struct bytes body)
+{
+	struct bytes answer;
+	size_t len;
+
+	buffer_drop(buffer, buffer_bytes(buffer).len);
+	http_write(buffer, domain, method, path, token, body);
 	tls_write_all(tls, buffer_bytes(buffer));
 	buffer_drop(buffer, buffer_bytes(buffer).len);
-
-	head = tls_read_head(tls, buffer);
-	len = content_length(bytes_of(buffer_bytes(buffer).data, head));
-	while (buffer_bytes(buffer).len < head + len)
+	while (!http_read(buffer_bytes(buffer), path, &answer, &len))
 		tls_read_some(tls, buffer);
-	if (memcmp(buffer_bytes(buffer).data, "HTTP/1.1 2", 10) != 0)
-		fatal("%s %s: %.*s", method, path, (int)(head + len),
-		      (const char *)buffer_bytes(buffer).data);
-	return bytes_of(buffer_bytes(buffer).data + head, len);
+	return answer;
 }

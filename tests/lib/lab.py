@@ -430,6 +430,8 @@ class Lab:
             node.wait_ready()
 
     def connection(self, node, timeout=30):
+        if not node.options["listen.certificate"]:
+            return http.client.HTTPConnection(ADDRESS, node.port, timeout=timeout)
         return DirectConnection(node.domain, node.port, timeout=timeout, context=self.tls)
 
     def close(self, failed=False):
