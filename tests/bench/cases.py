@@ -153,6 +153,20 @@ def receipts(size):
                     receipts=flow.receipts, work=work)]
 
 
+@case
+def devices(size):
+    """To recipients who have ten devices each, all connected: a message is ten envelopes."""
+    with world("a.test") as (generator, a):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(a, "recipient", size.devices, devices=10)
+        _, tenfold = fast("one message a frame", generator, senders, to, size.messages // 5, (a,),
+                          {"a.test": {"rows": 10, "websocket": 11}})
+        tenfold["cpu_us_per_envelope"] = round(
+            tenfold["nodes"]["a.test"]["cpu_us_per_message"] / to.devices, 1)
+        return [tenfold]
+
+
 def received(node, count, pause=0.1):
     """Waits until other nodes have brought this many messages since the node started."""
     wait_until(lambda: node.metric("restante_messages_received_total") >= count,

@@ -17,7 +17,7 @@ SMALL = SIZES["small"]
 MESSAGES = {
     "local": [200, 200, 100], "federated": [200, 200, 100], "receipts": [200],
     "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
-    "many": [14, 14, 14, 14],
+    "many": [14, 14, 14, 14], "devices": [40],
 }
 
 
