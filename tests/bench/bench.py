@@ -22,6 +22,8 @@ LABELS = {"messages": "messages", "seconds_until_first": "s until the first one,
           "receipts": "receipts", "generator_cpu_us_per_message": "µs CPU of the generator",
           "helper_cpu_us_per_message": "µs CPU of the helper",
           "cpu_us_per_envelope": "µs CPU of the node for an envelope",
+          "kb_per_socket": "KiB of the node for an idle socket",
+          "expired": "rows expired meanwhile",
           "row_us": "µs CPU for a mailbox row, appended and deleted",
           "rows_per_second": "of them a second, with their commits",
           "websocket_us": "µs CPU for an empty WebSocket exchange",
@@ -32,19 +34,24 @@ LABELS = {"messages": "messages", "seconds_until_first": "s until the first one,
 
 
 def print_row(row):
-    print(f"  {row['name']}")
+    for line in row_lines(row):
+        print(line.replace("message", row.get("unit", "message")))
+
+
+def row_lines(row):
+    yield f"  {row['name']}"
     values = [f"{row[name]:,} {label}" for name, label in LABELS.items() if name in row]
     if values:
-        print(f"    {', '.join(values)}")
+        yield f"    {', '.join(values)}"
     for name, what in ("latency_ms", "ms until it arrived"), ("answer_ms", "ms until the answer"):
         if row.get(name):
-            print(f"    {what}: " + ", ".join(f"{q} {ms}" for q, ms in row[name].items()
-                                              if q != "count"))
+            yield f"    {what}: " + ", ".join(f"{q} {ms}" for q, ms in row[name].items()
+                                              if q != "count")
     for domain, node in row.get("nodes", {}).items():
-        print(f"    {domain}: {node_text(node)}")
+        yield f"    {domain}: {node_text(node)}"
         if "limit_us" in node:
-            print(f"      the libraries alone take {node['limit_us']} µs for "
-                  f"{work_text(row['work'][domain])}: {node['share_of_limit']:.0%} of the limit")
+            yield (f"      the libraries alone take {node['limit_us']} µs for "
+                   f"{work_text(row['work'][domain])}: {node['share_of_limit']:.0%} of the limit")
 
 
 def node_text(node):
@@ -81,11 +88,12 @@ def main():
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
+    parser.add_argument("--rows", type=int, help="rows that wait in mailboxes (1 KB each on disk)")
     options = parser.parse_args()
     for name in options.case:
         if name not in CASES:
             parser.error(f"no case {name}: there are {', '.join(CASES)}")
-    given = {name: getattr(options, name) for name in ("messages", "queued")
+    given = {name: getattr(options, name) for name in ("messages", "queued", "rows")
              if getattr(options, name)}
     size = dataclasses.replace(SIZES[options.size], **given)
     run(options.case or list(CASES), size, ROOT / "build/bench")

@@ -4,6 +4,7 @@ more function with @case."""
 
 import dataclasses
 import random
+import resource
 import threading
 import time
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from lab import ADDRESS, Lab, LabError, wait_until
 from limits import measure as measure_limits
 from measure import Histogram, Watch, memory_mb
 from peers import ManyPeers, SlowLink
+from waiting import expire, fill
 
 CASES = {}
+OTHER_FILES = 300  # of a node or the generator, besides idle connections
 LONG = 1800  # seconds that nothing here takes
 
 
@@ -30,11 +33,17 @@ class Size:
     good: int          # destinations that answer
     refusing: int      # destinations where nobody listens
     hanging: int       # destinations that accept and never answer
+    idle: tuple        # sockets without TLS, as far as the limit of open files allows
+    idle_tls: int      # sockets with TLS
+    claims: int
+    senders: tuple
+    rows: int          # that wait for others
 
 
 SIZES = {
-    "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100),
-    "small": Size(256, 200, 300, 4, 10, 1, 5, 14, 4, 2),
+    "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100,
+                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), 1_000_000),
+    "small": Size(256, 200, 300, 4, 10, 1, 5, 14, 4, 2, (50,), 50, 40, (1, 4), 3_000),
 }
 
 OPTIONS = {
@@ -72,9 +81,10 @@ def row(name, flow=None, nodes=None, **values):
 
 
 def fast(name, generator, senders, to, messages, nodes, work=None, **options):
-    """A flow as fast as it goes, once the caches are warm. `work`: what a message takes of each
-    node at least (limits.py)."""
-    generator.flow(senders, to, max(messages // 20, 1), **options)
+    """A flow as fast as it goes, once the caches are warm if it is long enough. `work`: what
+    a message takes of each node at least (limits.py)."""
+    if messages >= 1000:
+        generator.flow(senders, to, messages // 20, **options)
     with Watch(*nodes) as watch:
         flow = generator.flow(senders, to, messages, **options)
     return flow, row(name, flow, watch.report(messages), **({"work": work} if work else {}))
@@ -167,6 +177,102 @@ def devices(size):
         return [tenfold]
 
 
+@case
+def idle(size):
+    """The same as local, one message a frame, while other devices are connected and idle: without
+    TLS, then with it."""
+    files = file_limit(max(size.idle) + OTHER_FILES)
+    plain = {"listen__certificate": "", "listen__key": ""}
+    return [*idle_rows(size, "without TLS", files, [min(n, files) for n in size.idle], plain),
+            *idle_rows(size, "with TLS", files, [min(size.idle_tls, files)], {})]
+
+
+def file_limit(wanted):
+    """How many connections a process can have that inherits the limit of this one, raised as
+    far as it can be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, hard), max(wanted, hard)))
+    except (ValueError, PermissionError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES
+
+
+def idle_rows(size, name, files, counts, options):
+    counts = sorted(set(counts))
+    with Lab() as lab:
+        a = lab.add_node("a.test", **{**OPTIONS, "listen__max_connections": files + 100,
+                                   **options})
+        generator = Generator(lab, tls=not options)
+        lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(a, "recipient", size.devices)
+        crowd = generator.register(a, "idle", counts[-1])
+        flow = size.messages // 2, (a,), local_work()
+        idle_runs = []
+        rows = [fast(f"{name}, none idle", generator, senders, to, *flow)[1]]
+        for began, count in zip([0, *counts], counts):
+            before = memory_mb(a.pid)[1]
+            idle_runs.append(generator.idle(crowd.part(began, count)))
+            grown = memory_mb(a.pid)[1] - before
+            rows.append({**fast(f"{name}, {count:,} idle", generator, senders, to, *flow)[1],
+                         "kb_per_socket": round(grown * 1024 / (count - began), 1)})
+        for run in idle_runs:
+            run.wait()
+        return rows
+
+
+@case
+def claims(size):
+    """One-time keys of accounts of the same node and of another one, claimed one after the other
+    by each of the claimers."""
+    with world("a.test", "b.test", limits__prekeys=10_000) as (generator, a, b):
+        generator.lab.start()
+        claimers = generator.register(a, "claimer", size.devices)
+        return [claims_row(size, name, generator, claimers, owner_node, nodes, work)
+                for name, owner_node, nodes, work in (
+                    ("of the same node", a, (a,), {"a.test": {"http": 1}}),
+                    ("of another node", b, (a, b), {}))]
+
+
+def claims_row(size, name, generator, claimers, owner_node, nodes, work):
+    owners = generator.register(owner_node, "owner", size.devices)
+    keys = size.claims // size.devices + 1
+    generator.upload(owners, keys)
+    generator.accept(owners, claimers)
+    with Watch(*nodes) as watch:
+        claimed = generator.claim(claimers, owners, size.claims, keys)
+    return row(name, claimed, watch.report(size.claims), answer_ms=claimed.answer_ms(), work=work,
+               unit="claim")
+
+
+@case
+def senders(size):
+    """The same as local, one message a frame, with few senders and many, and short windows and
+    long ones."""
+    with world("a.test") as (generator, a):
+        generator.lab.start()
+        to = generator.register(a, "recipient", size.devices)
+        groups = [generator.register(a, f"sender-{count}-", count) for count in size.senders]
+        return [fast(f"{group.count} senders, windows of {window}", generator, group, to,
+                     size.messages, (a,), local_work(), window=window)[1]
+                for group in groups for window in (64, 512)]
+
+
+@case
+def http(size):
+    """Sends over WebSockets and by HTTP calls, each sender one after the other, to connected
+    devices."""
+    with world("a.test") as (generator, a):
+        generator.lab.start()
+        group = generator.register(a, "sender", 4 * size.devices)
+        to = generator.register(a, "recipient", size.devices)
+        flow = generator, group, to, size.messages, (a,)
+        return [fast("WebSocket", *flow, local_work(), window=1)[1],
+                fast("HTTP", *flow, {"a.test": {"rows": 1, "http": 1, "websocket": 1}}, window=1,
+                     http=1)[1]]
+
+
 def received(node, count, pause=0.1):
     """Waits until other nodes have brought this many messages since the node started."""
     wait_until(lambda: node.metric("restante_messages_received_total") >= count,
@@ -198,6 +304,52 @@ def offline(size):
                     messages=size.messages, seconds=round(seconds, 3),
                     per_second=round(size.messages / seconds)),
                 drain_row("drained", drained, draining, size.messages)]
+
+
+@case
+def waiting(size):
+    """The same as local and offline, both at one node, with many rows waiting in the mailboxes of
+    others; then 2,000 of them expire every second."""
+    return waiting_rows(size, 0) + waiting_rows(size, size.rows)
+
+
+def waiting_rows(size, rows):
+    with world("a.test") as (generator, a):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(a, "recipient", size.devices)
+        generator.register(a, "waiter", 100)
+        a.stop()
+        fill(a, "waiter", rows)
+        a.start()
+        name = f"{rows:,} rows wait"
+        report = [fast(f"{name}: to connected devices", generator, senders, to, size.messages,
+                       (a,), local_work())[1],
+                  *mailbox_rows(size, name, generator, a, senders, to)]
+        return report + (expiry_rows(size, generator, a, senders, to) if rows else [])
+
+
+def mailbox_rows(size, name, generator, a, senders, to):
+    flow = new_flow()
+    with Watch(a) as storing:
+        generator.send(senders, to, size.messages, flow).wait()
+    with Watch(a) as draining:
+        drained = generator.receive(to, senders, size.messages, flow).result()
+    return [row(f"{name}: into the mailboxes", nodes=storing.report(size.messages),
+                messages=size.messages, seconds=round(storing.seconds, 3),
+                per_second=round(size.messages / storing.seconds)),
+            drain_row(f"{name}: drained", drained, draining, size.messages)]
+
+
+def expiry_rows(size, generator, a, senders, to):
+    """A node that starts looks for them at once, and then every second."""
+    flow = generator, senders, to, 100, size.seconds, (a,)
+    before = steady("100 messages a second", *flow)
+    a.stop()
+    expire(a, min(size.rows // 2, (size.seconds + 2) * 2000))
+    a.start()
+    during = steady("100 messages a second, rows expire", *flow)
+    return [before, {**during, "expired": round(a.metric("restante_envelopes_expired_total"))}]
 
 
 class Fresh:
