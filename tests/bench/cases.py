@@ -207,8 +207,8 @@ def idle_rows(size, name, files, counts, options):
         lab.start()
         senders = generator.register(a, "sender", size.devices)
         to = generator.register(a, "recipient", size.devices)
-        crowd = generator.register(a, "idle", counts[-1])
-        flow = size.messages // 2, (a,), local_work()
+        crowd = generator.register_crowd(a, "idle", counts[-1])
+        flow = size.messages // 2, (a,), None if options else local_work()
         idle_runs = []
         rows = [fast(f"{name}, none idle", generator, senders, to, *flow)[1]]
         for began, count in zip([0, *counts], counts):
@@ -308,25 +308,25 @@ def offline(size):
 
 @case
 def waiting(size):
-    """The same as local and offline, both at one node, with many rows waiting in the mailboxes of
-    others; then 2,000 of them expire every second."""
-    return waiting_rows(size, 0) + waiting_rows(size, size.rows)
-
-
-def waiting_rows(size, rows):
+    """The same as local and offline, both at one node, without and with many rows waiting in the
+    mailboxes of others; then as many of them expire as a node removes meanwhile."""
     with world("a.test") as (generator, a):
         generator.lab.start()
         senders = generator.register(a, "sender", size.devices)
         to = generator.register(a, "recipient", size.devices)
         generator.register(a, "waiter", 100)
+        rows = waiting_rows(size, "nothing waits", generator, a, senders, to)
         a.stop()
-        fill(a, "waiter", rows)
+        fill(a, "waiter", size.rows)
         a.start()
-        name = f"{rows:,} rows wait"
-        report = [fast(f"{name}: to connected devices", generator, senders, to, size.messages,
-                       (a,), local_work())[1],
-                  *mailbox_rows(size, name, generator, a, senders, to)]
-        return report + (expiry_rows(size, generator, a, senders, to) if rows else [])
+        return [*rows, *waiting_rows(size, f"{size.rows:,} wait", generator, a, senders, to),
+                *expiry_rows(size, generator, a, senders, to)]
+
+
+def waiting_rows(size, name, generator, a, senders, to):
+    _, connected = fast(f"{name}: to connected devices", generator, senders, to, size.messages,
+                        (a,), local_work())
+    return [connected, *mailbox_rows(size, name, generator, a, senders, to)]
 
 
 def mailbox_rows(size, name, generator, a, senders, to):

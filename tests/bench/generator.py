@@ -16,6 +16,7 @@ from processes import die_with_parent  # noqa: E402
 from measure import Histogram  # noqa: E402
 
 TIMEOUT = 900
+REGISTERING = 16  # at once
 
 _numbers = itertools.count(1)
 
@@ -27,6 +28,11 @@ class Accounts:
         self.path = path
         self.count = count
         self.devices = devices  # of each
+
+    @staticmethod
+    def joined(path, parts):
+        path.write_text("".join(part.path.read_text() for part in parts))
+        return Accounts(path, sum(part.count for part in parts))
 
     def part(self, begin, end):
         """Some of them, that have one device each."""
@@ -84,10 +90,23 @@ class Generator:
 
     def register(self, node, name, count, devices=1):
         path = self.lab.folder / f"{name}@{node.domain}"
-        with open(path, "w") as out:
-            self._run("register", "--domain", node.domain, "--port", node.port, "--name", name,
-                      "--count", count, "--devices", devices, out=out).wait()
+        self._registering(path, node, name, count, devices).wait()
         return Accounts(path, count, devices)
+
+    def _registering(self, path, node, name, count, devices=1):
+        with open(path, "w") as out:
+            return self._run("register", "--domain", node.domain, "--port", node.port, "--name",
+                             name, "--count", count, "--devices", devices, out=out)
+
+    def register_crowd(self, node, name, count):
+        """The same with several at work."""
+        size = -(-count // REGISTERING)
+        crowd = [Accounts(self.lab.folder / f"{name}{begin}@{node.domain}",
+                          min(size, count - begin)) for begin in range(0, count, size)]
+        for run in [self._registering(part.path, node, f"{name}{i}-", part.count)
+                    for i, part in enumerate(crowd)]:
+            run.wait()
+        return Accounts.joined(self.lab.folder / f"{name}@{node.domain}", crowd)
 
     def upload(self, accounts, keys):
         """So many one-time keys for each of them."""

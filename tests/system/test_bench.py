@@ -15,6 +15,7 @@ from cases import CASES, SIZES  # noqa: E402
 
 SMALL = SIZES["small"]
 MESSAGES = {
+    "limits": [],
     "local": [200, 200, 100], "federated": [200, 200, 100], "receipts": [200],
     "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
     "many": [14, 14, 14, 14], "devices": [40], "idle": [100] * 4, "claims": [40, 40],
@@ -32,8 +33,19 @@ def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
     assert counts[:len(MESSAGES[name])] == MESSAGES[name]
     assert all(node["cpu_us_per_message"] > 0 for row in rows if "messages" in row
                for node in row["nodes"].values())
+    assert all(row["nodes"][domain]["share_of_limit"] > 0 for row in rows
+               for domain in row.get("work", {}))
     out = capsys.readouterr().out
     assert all(row["name"] in out for row in rows)
+
+
+def test_limits_are_measured_without_a_node(tmp_path):
+    bench.run(["limits"], SMALL, tmp_path)
+
+    limits = json.loads((tmp_path / "limits.json").read_text())["rows"][0]
+    assert limits["tls_cipher"].startswith("TLS_")
+    assert all(value > 0 for value in limits.values() if isinstance(value, (int, float)))
+    assert limits["sign_us"] < limits["verify_us"]
 
 
 def test_long_link_delays_every_message_by_its_way(tmp_path):
