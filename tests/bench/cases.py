@@ -255,7 +255,7 @@ def senders(size):
         to = generator.register(a, "recipient", size.devices)
         groups = [generator.register(a, f"sender-{count}-", count) for count in size.senders]
         return [fast(f"{group.count} senders, windows of {window}", generator, group, to,
-                     size.messages, (a,), local_work(), window=window)[1]
+                     size.messages, (a,), local_work(), window=window, busy=1)[1]
                 for group in groups for window in (64, 512)]
 
 

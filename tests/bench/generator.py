@@ -121,10 +121,11 @@ class Generator:
     def accept(self, accounts, others):
         self._run("accept", "--accounts", accounts.path, "--to", others.path).wait()
 
-    def receive(self, accounts, senders, messages, flow):
+    def receive(self, accounts, senders, messages, flow, busy=0):
         """Returns when all devices are connected."""
         run = self._run("receive", "--accounts", accounts.path, "--senders", senders.count,
-                        "--messages", messages * accounts.devices, "--flow", flow)
+                        "--messages", messages * accounts.devices, "--flow", flow,
+                        "--busy", busy)
         run.wait_line()
         return run
 
@@ -149,9 +150,10 @@ class Generator:
                          "--messages", messages, "--flow", flow, *as_arguments(options))
 
     def flow(self, senders, to, messages, **options):
-        """Sends and receives; everything has arrived when it returns."""
+        """Sends and receives; everything has arrived when it returns. busy=1: the node may
+        refuse messages because it is too busy, and others are sent in their place."""
         number = new_flow()
-        receiving = self.receive(to, senders, messages, number)
+        receiving = self.receive(to, senders, messages, number, options.get("busy", 0))
         sending = self.send(senders, to, messages, number, **options)
         return Flow(sending, receiving)
 
@@ -175,10 +177,12 @@ class Flow:
         self.latency = received["latency"]
         self.answers = sent["answers"]
         self.receipts = sent["receipts"]
+        self.busy = sent["busy"]
         self.generator_us = (sending.cpu_us + receiving.cpu_us) / self.messages
 
     def report(self):
-        return rate_report(self.messages, self.seconds, self.generator_us)
+        return {**rate_report(self.messages, self.seconds, self.generator_us),
+                **({"busy": self.busy} if self.busy else {})}
 
     def latency_ms(self):
         return Histogram(self.latency).summary_ms()

@@ -21,8 +21,8 @@ static const char usage[] =
 	"keys\n"
 	"  accept   --accounts FILE --to FILE                     each accepts all of --to\n"
 	"  send     --accounts FILE --to FILE --messages N [--flow N] [--size BYTES]\n"
-	"           [--window N] [--array N] [--rate N] [--receipts N] [--http 1]\n"
-	"  receive  --accounts FILE --senders N --messages N [--flow N]\n"
+	"           [--window N] [--array N] [--rate N] [--receipts N] [--http 1] [--busy 1]\n"
+	"  receive  --accounts FILE --senders N --messages N [--flow N] [--busy 1]\n"
 	"  echo     --accounts FILE --messages N [--window N] [--http 1]\n"
 	"  claim    --accounts FILE --to FILE --messages N --flow N --count N\n"
 	"  idle     --accounts FILE                               until its standard input "
@@ -48,6 +48,7 @@ enum option_name {
 	OPTION_TIMEOUT,
 	OPTION_DEVICES,
 	OPTION_HTTP,
+	OPTION_BUSY,
 	OPTION_END,
 };
 
@@ -70,6 +71,7 @@ static const struct option options[] = {
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"devices", required_argument, NULL, OPTION_DEVICES},
 	{"http", required_argument, NULL, OPTION_HTTP},
+	{"busy", required_argument, NULL, OPTION_BUSY},
 	{0},
 };
 
@@ -78,7 +80,7 @@ static const char *const defaults[OPTION_END] = {
 	[OPTION_FLOW] = "0",	[OPTION_SIZE] = "300",	  [OPTION_WINDOW] = "32",
 	[OPTION_ARRAY] = "1",	[OPTION_RATE] = "0",	  [OPTION_RECEIPTS] = "0",
 	[OPTION_SENDERS] = "1", [OPTION_TIMEOUT] = "600", [OPTION_DEVICES] = "1",
-	[OPTION_HTTP] = "0",
+	[OPTION_HTTP] = "0",	[OPTION_BUSY] = "0",
 };
 
 static _Noreturn void usage_exit(void)
@@ -119,6 +121,7 @@ static void run_read(struct run *run, const char *const *given)
 	run->receipts = number(given, OPTION_RECEIPTS);
 	run->senders = number(given, OPTION_SENDERS);
 	run->http = number(given, OPTION_HTTP) != 0;
+	run->busy = number(given, OPTION_BUSY) != 0;
 	run->count = number(given, OPTION_COUNT);
 	run->deadline_ns = now_ns() + number(given, OPTION_TIMEOUT) * UINT64_C(1000000000);
 	if (run->size < CONTENT_HEAD || run->size > CONTENT_MAX || run->array == 0 ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Devices that receive and acknowledge: every message must come once, in the order of its
- * sender, with the content that was sent.
+ * sender, with the content that was sent; without gaps, unless the node may have refused some.
  */
 #include "content.h"
 #include "device.h"
@@ -23,6 +23,7 @@ struct receiving {
 	const struct run *run;
 	struct devices devices;
 	uint64_t *numbers; /* of the next message, for each device from each sender */
+	int64_t *seqs;	   /* of the last item of each device */
 	size_t received;
 	struct histogram latency;
 	uint64_t first_ns;
@@ -45,14 +46,22 @@ static void take_content(struct receiving *receiving, struct device *device, str
 	    content.recipient != device->index)
 		fatal("%s: a message for somebody else", device->account->user);
 	number = &receiving->numbers[device->index * run->senders + content.sender];
-	if (content.number != *number)
+	if (run->busy ? content.number < *number : content.number != *number)
 		fatal("%s: message %" PRIu64 " of sender %u instead of %" PRIu64,
 		      device->account->user, content.number, content.sender, *number);
-	++*number;
+	*number = content.number + 1;
 	receiving->last_ns = now_ns();
 	if (receiving->received++ == 0)
 		receiving->first_ns = receiving->last_ns;
 	histogram_add(&receiving->latency, receiving->last_ns - content.sent_ns);
+}
+
+/* Also what came before, if the node was too busy for an acknowledgement. */
+static void acknowledge(struct receiving *receiving, struct device *device)
+{
+	buffer_printf(&device->text, "{\"type\":\"ack\",\"up_to\":%lld}",
+		      (long long)receiving->seqs[device->index]);
+	device_send(&receiving->devices, device);
 }
 
 static void take_envelopes(struct receiving *receiving, struct device *device,
@@ -60,14 +69,18 @@ static void take_envelopes(struct receiving *receiving, struct device *device,
 {
 	struct scan scan = scan_into(envelopes);
 	struct bytes envelope;
-	int64_t seq = 0;
 
 	while (scan_element(&scan, &envelope)) {
-		seq = scan_number(scan_get(envelope, "seq"));
+		receiving->seqs[device->index] = scan_number(scan_get(envelope, "seq"));
 		take_content(receiving, device, scan_string(scan_get(envelope, "content")));
 	}
-	buffer_printf(&device->text, "{\"type\":\"ack\",\"up_to\":%lld}", (long long)seq);
-	device_send(&receiving->devices, device);
+	acknowledge(receiving, device);
+}
+
+static bool node_was_busy(const struct receiving *receiving, struct bytes error)
+{
+	return receiving->run->busy &&
+	       bytes_equal(scan_get(error, "code"), bytes_of_text("\"BUSY\""));
 }
 
 static void receiver_received(struct devices *devices, struct device *device,
@@ -77,6 +90,9 @@ static void receiver_received(struct devices *devices, struct device *device,
 
 	if (bytes_equal(type, bytes_of_text("envelope")))
 		take_envelopes(devices->owner, device, scan_get(frame, "envelopes"));
+	else if (bytes_equal(type, bytes_of_text("error")) &&
+		 node_was_busy(devices->owner, frame))
+		acknowledge(devices->owner, device);
 	else if (bytes_equal(type, bytes_of_text("error")))
 		fatal("%.*s", (int)frame.len, (const char *)frame.data);
 }
@@ -99,7 +115,8 @@ void run_receive(const struct run *run)
 
 	receiving.numbers =
 		calloc(run->accounts.count * run->senders, sizeof *receiving.numbers);
-	if (receiving.numbers == NULL)
+	receiving.seqs = calloc(run->accounts.count, sizeof *receiving.seqs);
+	if (receiving.numbers == NULL || receiving.seqs == NULL)
 		fatal("out of memory");
 	receiving.devices.owner = &receiving;
 	receiving.devices.received = receiver_received;
@@ -114,5 +131,6 @@ void run_receive(const struct run *run)
 		fatal("%zu messages instead of %zu", receiving.received, run->messages);
 	receiving_print(&receiving);
 	free(receiving.numbers);
+	free(receiving.seqs);
 	devices_close(&receiving.devices);
 }

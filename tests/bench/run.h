@@ -20,6 +20,7 @@ struct run {
 	size_t array;		  /* messages in a frame */
 	double rate;		  /* messages a second; 0: as fast as the window allows */
 	size_t senders;		  /* that those who receive hear from */
+	bool busy;		  /* the node may refuse messages because it is */
 	bool http;		  /* calls instead of frames */
 	size_t count;		  /* of prekeys */
 	uint64_t deadline_ns;

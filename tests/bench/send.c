@@ -22,6 +22,7 @@
 struct pending {
 	char id[UUID_TEXT_SIZE];
 	uint64_t sent_ns;
+	bool refused; /* the node was too busy */
 };
 
 struct sender {
@@ -30,6 +31,7 @@ struct sender {
 	size_t sent;
 	size_t answered;
 	struct pending *pending; /* a ring of run->window */
+	bool waits;		 /* until nothing is pending, for the node was busy */
 };
 
 struct sending {
@@ -38,11 +40,38 @@ struct sending {
 	struct sender *senders;
 	size_t sent;
 	size_t answered;
+	size_t busy; /* refused; others are sent in their place */
 	size_t receipts;
 	struct histogram answers;
 	uint64_t first_ns;
 	uint64_t last_ns;
 };
+
+/* Such answers come at once, also before those to earlier messages. */
+static bool take_busy(struct sending *sending, struct sender *sender, struct bytes id)
+{
+	size_t window = sending->run->window;
+
+	for (size_t i = sender->answered; i < sender->sent; i++) {
+		struct pending *pending = &sender->pending[i % window];
+
+		if (!bytes_equal(id, bytes_of_text(pending->id)))
+			continue;
+		pending->refused = true;
+		sender->waits = true;
+		sending->busy++;
+		sending->sent--;
+		return true;
+	}
+	return false;
+}
+
+static void pass_refused(const struct run *run, struct sender *sender)
+{
+	while (sender->answered < sender->sent &&
+	       sender->pending[sender->answered % run->window].refused)
+		sender->answered++;
+}
 
 static void take_answer(struct sending *sending, struct sender *sender, struct bytes result)
 {
@@ -50,13 +79,21 @@ static void take_answer(struct sending *sending, struct sender *sender, struct b
 	struct bytes id = scan_string(scan_get(result, "id"));
 	struct bytes status = scan_get(result, "status");
 
+	if (sending->run->busy &&
+	    bytes_equal(scan_get(result, "code"), bytes_of_text("\"BUSY\"")) &&
+	    take_busy(sending, sender, id)) {
+		pass_refused(sending->run, sender);
+		return;
+	}
 	if (sender->answered == sender->sent || !bytes_equal(id, bytes_of_text(pending->id)))
-		fatal("an answer to another message than the next one");
+		fatal("an answer to another message than the next one: %.*s", (int)result.len,
+		      (const char *)result.data);
 	if (!bytes_equal(status, bytes_of_text("\"stored\"")) &&
 	    !bytes_equal(status, bytes_of_text("\"queued\"")))
 		fatal("refused: %.*s", (int)result.len, (const char *)result.data);
 	histogram_add(&sending->answers, now_ns() - pending->sent_ns);
 	sender->answered++;
+	pass_refused(sending->run, sender);
 	sending->answered++;
 	sending->last_ns = now_ns();
 }
@@ -152,6 +189,7 @@ static void message_write(struct sending *sending, struct device *device, uint64
 	uuid7_create(clock_now_ms(), id);
 	uuid7_format(id, pending->id);
 	pending->sent_ns = sent_ns;
+	pending->refused = false;
 	buffer_printf(&device->text,
 		      "{\"to\":\"%s@%s\",\"id\":\"%s\",\"timestamp\":%lld,\"envelopes\":[",
 		      to->user, to->domain, pending->id, (long long)clock_now_ms());
@@ -188,8 +226,11 @@ static void messages_send(struct sending *sending, struct device *device, size_t
 
 static size_t window_left(const struct sending *sending, size_t index)
 {
-	const struct sender *sender = &sending->senders[index];
+	struct sender *sender = &sending->senders[index];
 
+	if (sender->waits && sender->answered < sender->sent)
+		return 0;
+	sender->waits = false;
 	return sending->run->window - (sender->sent - sender->answered);
 }
 
@@ -269,9 +310,10 @@ static void sending_print(const struct sending *sending)
 	struct buffer out = {0};
 
 	buffer_printf(&out,
-		      "{\"messages\":%zu,\"receipts\":%zu,\"first_ns\":%llu,\"last_ns\":%llu,"
+		      "{\"messages\":%zu,\"busy\":%zu,\"receipts\":%zu,\"first_ns\":%llu,"
+		      "\"last_ns\":%llu,"
 		      "\"answers\":",
-		      sending->answered, sending->receipts,
+		      sending->answered, sending->busy, sending->receipts,
 		      (unsigned long long)sending->first_ns,
 		      (unsigned long long)sending->last_ns);
 	histogram_write(&out, &sending->answers);
