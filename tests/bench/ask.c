@@ -85,6 +85,8 @@ static void run_ask(struct asking *asking)
 	asking->devices.owner = asking;
 	asking->devices.received = answered;
 	devices_open(&asking->devices, &run->tls, &run->accounts);
+	printf("connected\n");
+	fflush(stdout);
 	began = now_ns();
 	while (asking->answered < run->messages) {
 		ask_all(asking);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """./dev bench: runs cases (cases.py) and reports what it measured: as text on standard output,
-as JSON in build/bench/CASE.json. The binary is the one that RESTANTE_BIN names, with
+as JSON in build/bench/CASE.json, as a drawing in CASE.svg where there is one. The binary is the one that RESTANTE_BIN names, with
 restante_bench beside it."""
 
 import argparse
 import dataclasses
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
+from plots import plot  # noqa: E402
 
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
           "seconds": "s", "per_second": "messages/s",
@@ -65,21 +67,45 @@ def node_text(node):
             f"{node['disk_bytes_per_message']:,} bytes written a message, {memory}")
 
 
-def run(names, size, folder):
+def median(values):
+    """Of reports of the same shape: of each number in them."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: median([value[name] for value in values if name in value])
+                for name in first}
+    if isinstance(first, list):
+        return [median(several) for several in zip(*values)]
+    if not isinstance(first, (int, float)):
+        return first
+    middle = statistics.median(values)
+    return round(middle) if isinstance(first, int) else round(middle, 3)
+
+
+def measure_case(name, size):
+    """Rows, and the limits that were measured beside them."""
+    rows = CASES[name](size)
+    if not any("work" in row for row in rows):
+        return {"rows": rows}
+    limits = measure(size.limits)
+    add_shares(rows, limits)
+    return {"rows": rows, "limits": limits}
+
+
+def run(names, size, folder, runs=1):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         print(f"{name}: {' '.join(CASES[name].__doc__.split())}", flush=True)
-        rows = CASES[name](size)
-        measured = None
-        if any("work" in row for row in rows):
-            measured = measure(size.limits)
-            add_shares(rows, measured)
-        for row in rows:
+        measured = [measure_case(name, size) for _ in range(runs)]
+        report = {"case": name, "size": dataclasses.asdict(size), **median(measured)}
+        if runs > 1:
+            report["runs"] = measured
+        for row in report["rows"]:
             print_row(row)
         sys.stdout.flush()
-        report = {"case": name, "size": dataclasses.asdict(size), "rows": rows,
-                  "limits": measured}
         (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+        drawing = plot(name, report["rows"])
+        if drawing:
+            (folder / f"{name}.svg").write_text(drawing)
 
 
 def main():
@@ -88,15 +114,19 @@ def main():
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
-    parser.add_argument("--rows", type=int, help="rows that wait in mailboxes (1 KB each on disk)")
+    parser.add_argument("--rows", type=int, nargs="+",
+                        help="rows that wait in mailboxes, rising; 1 KB each on disk")
+    parser.add_argument("--runs", type=int, default=1, help="of each case: medians are reported")
     options = parser.parse_args()
     for name in options.case:
         if name not in CASES:
             parser.error(f"no case {name}: there are {', '.join(CASES)}")
-    given = {name: getattr(options, name) for name in ("messages", "queued", "rows")
+    given = {name: getattr(options, name) for name in ("messages", "queued")
              if getattr(options, name)}
+    if options.rows:
+        given["rows"] = tuple(options.rows)
     size = dataclasses.replace(SIZES[options.size], **given)
-    run(options.case or list(CASES), size, ROOT / "build/bench")
+    run(options.case or list(CASES), size, ROOT / "build/bench", options.runs)
 
 
 if __name__ == "__main__":

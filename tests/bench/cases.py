@@ -37,13 +37,13 @@ class Size:
     idle_tls: int      # sockets with TLS
     claims: int
     senders: tuple
-    rows: int          # that wait for others
+    rows: tuple        # that wait for others, rising
 
 
 SIZES = {
     "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100,
-                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), 1_000_000),
-    "small": Size(256, 200, 300, 4, 10, 1, 5, 14, 4, 2, (50,), 50, 40, (1, 4), 3_000),
+                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), (1_000_000,)),
+    "small": Size(2_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (50,), 50, 40, (1, 4), (3_000,)),
 }
 
 OPTIONS = {
@@ -78,6 +78,11 @@ def world(*domains, **options):
 def row(name, flow=None, nodes=None, **values):
     return {"name": name, **(flow.report() if flow else {}), **values,
             **({"nodes": nodes} if nodes else {})}
+
+
+def placed(report, axis, at, line):
+    """Where the row is in a drawing (plots.py)."""
+    return {**report, "plot": {"axis": axis, "at": at, "line": line}}
 
 
 def fast(name, generator, senders, to, messages, nodes, work=None, **options):
@@ -210,13 +215,15 @@ def idle_rows(size, name, files, counts, options):
         crowd = generator.register_crowd(a, "idle", counts[-1])
         flow = size.messages // 2, (a,), None if options else local_work()
         idle_runs = []
-        rows = [fast(f"{name}, none idle", generator, senders, to, *flow)[1]]
+        none = fast(f"{name}, none idle", generator, senders, to, *flow)[1]
+        rows = [placed(none, "idle sockets", 0, name)]
         for began, count in zip([0, *counts], counts):
             before = memory_mb(a.pid)[1]
             idle_runs.append(generator.idle(crowd.part(began, count)))
             grown = memory_mb(a.pid)[1] - before
-            rows.append({**fast(f"{name}, {count:,} idle", generator, senders, to, *flow)[1],
-                         "kb_per_socket": round(grown * 1024 / (count - began), 1)})
+            some = fast(f"{name}, {count:,} idle", generator, senders, to, *flow)[1]
+            some["kb_per_socket"] = round(grown * 1024 / (count - began), 1)
+            rows.append(placed(some, "idle sockets", count, name))
         for run in idle_runs:
             run.wait()
         return rows
@@ -254,9 +261,14 @@ def senders(size):
         generator.lab.start()
         to = generator.register(a, "recipient", size.devices)
         groups = [generator.register(a, f"sender-{count}-", count) for count in size.senders]
-        return [fast(f"{group.count} senders, windows of {window}", generator, group, to,
-                     size.messages, (a,), local_work(), window=window, busy=1)[1]
+        return [senders_row(size, generator, a, group, to, window)
                 for group in groups for window in (64, 512)]
+
+
+def senders_row(size, generator, a, group, to, window):
+    _, report = fast(f"{group.count} senders, windows of {window}", generator, group, to,
+                     size.messages, (a,), local_work(), window=window, busy=1)
+    return placed(report, "senders", group.count, f"windows of {window}")
 
 
 @case
@@ -315,18 +327,21 @@ def waiting(size):
         senders = generator.register(a, "sender", size.devices)
         to = generator.register(a, "recipient", size.devices)
         generator.register(a, "waiter", 100)
-        rows = waiting_rows(size, "nothing waits", generator, a, senders, to)
-        a.stop()
-        fill(a, "waiter", size.rows)
-        a.start()
-        return [*rows, *waiting_rows(size, f"{size.rows:,} wait", generator, a, senders, to),
-                *expiry_rows(size, generator, a, senders, to)]
+        rows = waiting_rows(size, 0, generator, a, senders, to)
+        for began, count in zip([0, *size.rows], size.rows):
+            a.stop()
+            fill(a, "waiter", count - began)
+            a.start()
+            rows += waiting_rows(size, count, generator, a, senders, to)
+        return rows + expiry_rows(size, generator, a, senders, to)
 
 
-def waiting_rows(size, name, generator, a, senders, to):
-    _, connected = fast(f"{name}: to connected devices", generator, senders, to, size.messages,
-                        (a,), local_work())
-    return [connected, *mailbox_rows(size, name, generator, a, senders, to)]
+def waiting_rows(size, count, generator, a, senders, to):
+    _, connected = fast(f"{count:,} wait: to connected devices", generator, senders, to,
+                        size.messages, (a,), local_work())
+    rows = [connected, *mailbox_rows(size, f"{count:,} wait", generator, a, senders, to)]
+    return [placed(report, "rows that wait", count, report["name"].split(": ")[1])
+            for report in rows]
 
 
 def mailbox_rows(size, name, generator, a, senders, to):
@@ -346,7 +361,7 @@ def expiry_rows(size, generator, a, senders, to):
     flow = generator, senders, to, 100, size.seconds, (a,)
     before = steady("100 messages a second", *flow)
     a.stop()
-    expire(a, min(size.rows // 2, (size.seconds + 2) * 2000))
+    expire(a, min(size.rows[-1] // 2, (size.seconds + 2) * 2000))
     a.start()
     during = steady("100 messages a second, rows expire", *flow)
     return [before, {**during, "expired": round(a.metric("restante_envelopes_expired_total"))}]

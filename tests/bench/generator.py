@@ -137,11 +137,14 @@ class Generator:
 
     def claim(self, claimers, owners, claims, keys):
         """Each claimer one after the other, of all owners in turn, who have uploaded so many."""
-        return Asked(self._run("claim", "--accounts", claimers.path, "--to", owners.path,
-                               "--messages", claims, "--count", keys, "--flow", new_flow()))
+        claimed = Asked(self._run("claim", "--accounts", claimers.path, "--to", owners.path,
+                                  "--messages", claims, "--count", keys, "--flow",
+                                  new_flow()))
+        claimed.wait()
+        return claimed
 
     def echo(self, accounts, messages, **options):
-        """Empty exchanges with a server that is no node."""
+        """Empty exchanges with a server that is no node. Returns when all are connected."""
         return Asked(self._run("echo", "--accounts", accounts.path, "--messages", messages,
                                *as_arguments(options)))
 
@@ -192,14 +195,18 @@ class Flow:
 
 
 class Asked:
-    """What has come out of a run of devices that ask, waited for."""
+    """A run of devices that ask; from its wait() on, what has come out of it."""
 
     def __init__(self, run):
-        asked = run.result()
+        self._run = run
+        run.wait_line()
+
+    def wait(self):
+        asked = self._run.result()
         self.messages = asked["messages"]
         self.seconds = asked["ns"] / 1e9
         self.answers = asked["answers"]
-        self.generator_us = run.cpu_us / self.messages
+        self.generator_us = self._run.cpu_us / self.messages
 
     def report(self):
         return rate_report(self.messages, self.seconds, self.generator_us)

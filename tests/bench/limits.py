@@ -47,14 +47,11 @@ def limit(lab, *arguments):
 
 
 def exchange_us(server, generator, accounts, messages, **options):
-    """CPU of the server for one: what a longer run takes more than a short one, which connects
-    as often."""
+    """CPU of the server for one, without what connecting takes."""
+    echo = generator.echo(accounts, messages, **options)
     began_us = server.cpu_us()
-    generator.echo(accounts, CONNECTIONS, **options)
-    connected_us = server.cpu_us()
-    generator.echo(accounts, CONNECTIONS + messages, **options)
-    more_us = server.cpu_us() - connected_us - (connected_us - began_us)
-    return round(more_us / messages, 1)
+    echo.wait()
+    return round((server.cpu_us() - began_us) / messages, 1)
 
 
 def exchanges(lab, certificate, key, messages):

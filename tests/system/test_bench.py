@@ -5,6 +5,7 @@ checks that each message arrives once, in order and unchanged."""
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -46,6 +47,25 @@ def test_limits_are_measured_without_a_node(tmp_path):
     assert limits["tls_cipher"].startswith("TLS_")
     assert all(value > 0 for value in limits.values() if isinstance(value, (int, float)))
     assert limits["sign_us"] < limits["verify_us"]
+
+
+def test_report_of_several_runs_has_their_medians():
+    runs = [{"rows": [{"name": "a", "us": us, "nodes": {"a.test": {"rss_mb": us + 1}}}]}
+            for us in (3, 9, 4)]
+
+    assert bench.median(runs) == {
+        "rows": [{"name": "a", "us": 4, "nodes": {"a.test": {"rss_mb": 5}}}]}
+
+
+def test_drawing_has_a_line_for_each_series_and_a_point_for_each_row():
+    rows = [{"plot": {"axis": "senders", "at": at, "line": line},
+             "nodes": {"a.test": {"cpu_us_per_message": at + 40}}}
+            for line in ("windows of 64", "windows of 512") for at in (0, 1, 256)]
+
+    svg = ElementTree.fromstring(bench.plot("senders", rows))
+    tags = [element.tag.split("}")[1] for element in svg]
+    assert (tags.count("polyline"), tags.count("circle")) == (2, 6)
+    assert bench.plot("many", [{"name": "no place in a drawing"}]) is None
 
 
 def test_long_link_delays_every_message_by_its_way(tmp_path):

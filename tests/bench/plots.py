@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""What a message costs, over what the rows of a case differ by: a small SVG from a report.
+A row that belongs into one has `plot`: what the axis is, its value there, and the line."""
+
+import math
+from html import escape
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 60, 200, 40, 50
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
+
+
+def cost_us(row):
+    return sum(node["cpu_us_per_message"] for node in row["nodes"].values())
+
+
+def lines_of(rows):
+    """name -> [(value on the axis, cost)]"""
+    lines = {}
+    for row in rows:
+        if "plot" in row:
+            lines.setdefault(row["plot"]["line"], []).append((row["plot"]["at"], cost_us(row)))
+    return {name: sorted(points) for name, points in lines.items()}
+
+
+def step_above(value):
+    """A round number for the end of an axis."""
+    power = 10 ** math.floor(math.log10(value))
+    return next(n * power for n in (1, 2, 5, 10) if n * power >= value)
+
+
+class Scale:
+    """Logarithmic from left to right, with a place for 0; linear upwards."""
+
+    def __init__(self, points):
+        self._places = sorted({math.log10(max(x, 0.1)) for x, _ in points})
+        self.top = step_above(max(y for _, y in points))
+
+    def x(self, value):
+        first, last = self._places[0], self._places[-1]
+        part = (math.log10(max(value, 0.1)) - first) / ((last - first) or 1)
+        return round(LEFT + part * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value):
+        return round(HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def text(x, y, words, anchor="middle"):
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def axes(scale, points, axis):
+    for x in sorted({x for x, _ in points}):
+        yield text(scale.x(x), HEIGHT - BOTTOM + 18, f"{x:,}")
+    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, axis)
+    for part in range(5):
+        value = scale.top * part / 4
+        yield (f'<path d="M{LEFT} {scale.y(value)}H{WIDTH - RIGHT}" stroke="#ccc"/>'
+               + text(LEFT - 6, scale.y(value) + 4, f"{value:g}", "end"))
+
+
+def line(scale, index, name, points):
+    colour = COLOURS[index % len(COLOURS)]
+    way = " ".join(f"{scale.x(x)},{scale.y(y)}" for x, y in points)
+    yield f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    for x, y in points:
+        yield f'<circle cx="{scale.x(x)}" cy="{scale.y(y)}" r="3" fill="{colour}"/>'
+    yield (f'<g fill="{colour}">'
+           + text(WIDTH - RIGHT + 12, TOP + 12 + 18 * index, name, "start") + "</g>")
+
+
+def plot(case, rows):
+    """None if nothing of it is to be drawn."""
+    lines = lines_of(rows)
+    if not lines:
+        return None
+    points = [point for line_points in lines.values() for point in line_points]
+    scale = Scale(points)
+    axis = next(row["plot"]["axis"] for row in rows if "plot" in row)
+    parts = [text(LEFT, 22, f"{case}: µs CPU of the node a message", "start"),
+             *axes(scale, points, axis)]
+    for index, (name, line_points) in enumerate(lines.items()):
+        parts += line(scale, index, name, line_points)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
+            'font-family="sans-serif" font-size="12">\n'
+            '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")
