@@ -30,15 +30,16 @@ def step_above(value):
 
 
 class Scale:
-    """Logarithmic from left to right, with a place for 0; linear upwards."""
+    """Logarithmic from left to right, with a place for 0 before the rest; linear upwards."""
 
     def __init__(self, points):
-        self._places = sorted({math.log10(max(x, 0.1)) for x, _ in points})
+        self._zero = min((x for x, _ in points if x > 0), default=1) / 10
+        self._places = sorted(math.log10(max(x, self._zero)) for x, _ in points)
         self.top = step_above(max(y for _, y in points))
 
     def x(self, value):
         first, last = self._places[0], self._places[-1]
-        part = (math.log10(max(value, 0.1)) - first) / ((last - first) or 1)
+        part = (math.log10(max(value, self._zero)) - first) / ((last - first) or 1)
         return round(LEFT + part * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value):
