@@ -18,10 +18,15 @@ LAB_PACKAGES=(
     python3 python3-nacl python3-websocket
 )
 
+# ./dev bench --against: the servers, what they need for names and SQLite, and epmd's package.
+PROSODY_PACKAGES=(prosody lua-unbound lua-dbi-sqlite3)
+EJABBERD_PACKAGES=(ejabberd erlang-p1-sqlite3 erlang-base)
+
 TEST_PACKAGES=(
     libcmocka-dev clang libclang-rt-14-dev
     python3-pytest python3-pytest-xdist python3-cryptography
     unbound ldnsutils postgresql-15
+    "${PROSODY_PACKAGES[@]}"
 )
 
 CHECK_PACKAGES=(clang clang-format clang-tidy libcmocka-dev python3)

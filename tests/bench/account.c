@@ -44,6 +44,12 @@ struct accounts accounts_load(const char *path)
 	return accounts;
 }
 
+void account_print(const struct account *account)
+{
+	printf("%s %s %u %u %u %s\n", account->user, account->domain, account->port,
+	       account->device_id, account->registration_id, account->token);
+}
+
 void accounts_free(struct accounts *accounts)
 {
 	free(accounts->list);
@@ -102,8 +108,7 @@ static void session_print(struct account *account, struct bytes session)
 	account->device_id = (unsigned)scan_number(scan_get(session, "device_id"));
 	snprintf(account->token, sizeof account->token, "%.*s", (int)token.len,
 		 (const char *)token.data);
-	printf("%s %s %u %u %u %s\n", account->user, account->domain, account->port,
-	       account->device_id, account->registration_id, account->token);
+	account_print(account);
 }
 
 static void register_one(struct tls *tls, struct buffer *answer, struct account *account)

@@ -29,6 +29,7 @@ void accounts_free(struct accounts *accounts);
 /* Behind the last device of the account that this one belongs to. */
 size_t accounts_next(const struct accounts *accounts, size_t index);
 
+void account_print(const struct account *account); /* its line */
 /* Registers `count` accounts named NAME0, NAME1, ... with so many devices each, and prints
  * their lines. */
 void accounts_register(const struct tls_context *tls, const char *domain, uint16_t port,

@@ -5,7 +5,6 @@
  * must come once.
  */
 #include "content.h"
-#include "device.h"
 #include "histogram.h"
 #include "run.h"
 #include "scan.h"
@@ -85,8 +84,7 @@ static void run_ask(struct asking *asking)
 	asking->devices.owner = asking;
 	asking->devices.received = answered;
 	devices_open(&asking->devices, &run->tls, &run->accounts);
-	printf("connected\n");
-	fflush(stdout);
+	run_say_connected();
 	began = now_ns();
 	while (asking->answered < run->messages) {
 		ask_all(asking);
@@ -100,7 +98,7 @@ static void run_ask(struct asking *asking)
 
 static void echo_ask(struct asking *asking, struct device *device)
 {
-	if (asking->devices.http) {
+	if (asking->run->http) {
 		device_call(&asking->devices, device, "GET", "");
 		return;
 	}
@@ -123,7 +121,7 @@ void run_echo(const struct run *run)
 		.window = run->http ? 1 : run->window,
 		.ask = echo_ask,
 		.check = echo_check,
-		.devices.http = run->http,
+		.devices.protocol = run->http ? &http_calls : &websocket,
 	};
 
 	run_ask(&asking);
@@ -169,7 +167,7 @@ void run_claim(const struct run *run)
 		.window = 1,
 		.ask = claim_ask,
 		.check = claim_check,
-		.devices.http = true,
+		.devices.protocol = &http_calls,
 		.claimed = calloc(run->to.count * (run->count + 1), sizeof(bool)),
 	};
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
+from against import compare  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
@@ -111,6 +112,8 @@ def run(names, size, folder, runs=1):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("case", nargs="*", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--against", choices=compare.PEERS,
+                        help="the cases of tests/bench/against, with another server beside")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
@@ -118,15 +121,20 @@ def main():
                         help="rows that wait in mailboxes, rising; 1 KB each on disk")
     parser.add_argument("--runs", type=int, default=1, help="of each case: medians are reported")
     options = parser.parse_args()
+    cases = compare.CASES if options.against else CASES
     for name in options.case:
-        if name not in CASES:
-            parser.error(f"no case {name}: there are {', '.join(CASES)}")
+        if name not in cases:
+            parser.error(f"no case {name}: there are {', '.join(cases)}")
     given = {name: getattr(options, name) for name in ("messages", "queued")
              if getattr(options, name)}
     if options.rows:
         given["rows"] = tuple(options.rows)
     size = dataclasses.replace(SIZES[options.size], **given)
-    run(options.case or list(CASES), size, ROOT / "build/bench", options.runs)
+    folder = ROOT / "build/bench"
+    if options.against:
+        compare.run(options.against, options.case or list(cases), size, folder)
+    else:
+        run(options.case or list(cases), size, folder, options.runs)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def idle(size):
             *idle_rows(size, "with TLS", files, [min(size.idle_tls, files)], {})]
 
 
-def file_limit(wanted):
+def file_limit(wanted=0):
     """How many connections a process can have that inherits the limit of this one, raised as
     far as it can be."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

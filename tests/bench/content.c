@@ -4,6 +4,7 @@
  */
 #include "content.h"
 
+#include "restante/crypto.h"
 #include "restante/log.h"
 
 #include <time.h>
@@ -39,6 +40,16 @@ void content_write(const struct content *content, uint8_t *out)
 
 		memcpy(out + i, &random, left < sizeof random ? left : sizeof random);
 	}
+}
+
+void content_write_text(const struct content *content, struct buffer *out)
+{
+	uint8_t bytes[CONTENT_MAX];
+	size_t len = base64_len(content->size);
+
+	content_write(content, bytes);
+	base64_encode_to(bytes_of(bytes, content->size), (char *)buffer_room(out, len + 1));
+	buffer_grow(out, len);
 }
 
 struct content content_read(struct bytes bytes)

@@ -6,7 +6,7 @@
 #ifndef BENCH_CONTENT_H
 #define BENCH_CONTENT_H
 
-#include "restante/bytes.h"
+#include "buffer.h"
 
 #define CONTENT_HEAD 32
 #define CONTENT_MAX  65536
@@ -23,7 +23,8 @@ struct content {
 
 uint64_t now_ns(void);
 
-void content_write(const struct content *content, uint8_t *out); /* size bytes */
+void content_write(const struct content *content, uint8_t *out);	    /* size bytes */
+void content_write_text(const struct content *content, struct buffer *out); /* in base64 */
 /* Ends the program if a byte of it is not as written. */
 struct content content_read(struct bytes bytes);
 

@@ -57,17 +57,15 @@ static void watch(struct devices *devices, struct device *device, int operation)
 		fatal("epoll: %s", strerror(errno));
 }
 
-static void device_flush(struct devices *devices, struct device *device)
+void device_flush(struct devices *devices, struct device *device)
 {
 	struct bytes left = buffer_bytes(&device->out);
 	bool waits = false;
 
 	while (left.len > 0 && !waits) {
-		ssize_t n = tls_write(&device->tls, left);
+		size_t n = tls_write(&device->tls, left);
 
-		if (n < 0)
-			fatal("%s: the connection is gone", device->account->user);
-		buffer_drop(&device->out, (size_t)n);
+		buffer_drop(&device->out, n);
 		waits = n == 0;
 		left = buffer_bytes(&device->out);
 	}
@@ -155,25 +153,18 @@ static void device_read_answers(struct devices *devices, struct device *device)
 	}
 }
 
-static void device_take(struct devices *devices, struct device *device)
-{
-	if (devices->http)
-		device_read_answers(devices, device);
-	else
-		device_read_frames(devices, device);
-}
+const struct protocol websocket = {.open = upgrade, .read = device_read_frames};
+const struct protocol http_calls = {.read = device_read_answers};
 
 static void device_read(struct devices *devices, struct device *device)
 {
-	ssize_t n;
+	size_t n;
 
 	while ((n = tls_read(&device->tls, buffer_room(&device->in, READ_SIZE), READ_SIZE)) >
 	       0) {
-		buffer_grow(&device->in, (size_t)n);
-		device_take(devices, device);
+		buffer_grow(&device->in, n);
+		devices->protocol->read(devices, device);
 	}
-	if (n < 0)
-		fatal("%s: the node has closed the connection", device->account->user);
 }
 
 void devices_turn(struct devices *devices, uint64_t wait_ns)
@@ -225,15 +216,15 @@ void devices_open(struct devices *devices, const struct tls_context *tls,
 		device->account = &accounts->list[i];
 		device->index = i;
 		device->tls = tls_connect(tls, device->account->domain, device->account->port);
-		if (!devices->http)
-			upgrade(device);
+		if (devices->protocol->open != NULL)
+			devices->protocol->open(device);
 		if (fcntl(device->tls.fd, F_SETFL, O_NONBLOCK) != 0)
 			fatal("fcntl: %s", strerror(errno));
 		watch(devices, device, EPOLL_CTL_ADD);
 	}
-	/* What came with the answer to the upgrade would not wake anybody. */
+	/* What came while it was opened would not wake anybody. */
 	for (size_t i = 0; i < devices->count; i++) {
-		device_take(devices, &devices->list[i]);
+		devices->protocol->read(devices, &devices->list[i]);
 		device_read(devices, &devices->list[i]);
 		device_flush(devices, &devices->list[i]);
 	}

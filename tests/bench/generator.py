@@ -81,12 +81,14 @@ class Run:
 
 
 class Generator:
+    prefix = ""  # of commands
+
     def __init__(self, lab, tls=True):
         self.lab = lab
         self._tls = tls
 
     def _run(self, command, *arguments, **options):
-        return Run(self.lab, command, *arguments, tls=self._tls, **options)
+        return Run(self.lab, self.prefix + command, *arguments, tls=self._tls, **options)
 
     def register(self, node, name, count, devices=1):
         path = self.lab.folder / f"{name}@{node.domain}"

@@ -2,11 +2,9 @@
  *
  * Devices that are connected and say nothing but what the protocol wants: answers to pings.
  */
-#include "device.h"
 #include "run.h"
 
 #include <poll.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define WAIT_NS UINT64_C(100000000)
@@ -25,13 +23,12 @@ static bool input_has_ended(void)
 	return poll(&input, 1, 0) > 0;
 }
 
-void run_idle(const struct run *run)
+void run_idle(const struct run *run, const struct protocol *protocol)
 {
-	struct devices devices = {.received = nothing_to_do};
+	struct devices devices = {.protocol = protocol, .received = nothing_to_do};
 
 	devices_open(&devices, &run->tls, &run->accounts);
-	printf("connected\n");
-	fflush(stdout);
+	run_say_connected();
 	while (!input_has_ended())
 		devices_turn(&devices, WAIT_NS);
 	devices_close(&devices);

@@ -7,8 +7,9 @@ import json
 import subprocess
 
 from generator import Accounts, Generator
-from lab import Lab, die_with_parent
+from lab import Lab
 from measure import thread_cpu
+from processes import die_with_parent
 
 CONNECTIONS, WINDOW = 16, 32
 

@@ -2,6 +2,7 @@
  *
  * The load generator of ./dev bench: one command a process, started by tests/bench/bench.py.
  */
+#include "against/xmpp.h"
 #include "content.h"
 #include "run.h"
 
@@ -27,6 +28,7 @@ static const char usage[] =
 	"  claim    --accounts FILE --to FILE --messages N --flow N --count N\n"
 	"  idle     --accounts FILE                               until its standard input "
 	"ends\n"
+	"  xmpp-register, xmpp-send, xmpp-receive, xmpp-idle      the same with XMPP servers\n"
 	"Without --ca there is no TLS. --timeout SECONDS ends any of them.\n";
 
 enum option_name {
@@ -107,6 +109,12 @@ void run_check_time(const struct run *run, const char *what, size_t done, size_t
 		fatal("only %zu of %zu %s in time", done, of, what);
 }
 
+void run_say_connected(void)
+{
+	printf("connected\n");
+	fflush(stdout);
+}
+
 static void run_read(struct run *run, const char *const *given)
 {
 	run->accounts = accounts_load(needed(given, OPTION_ACCOUNTS));
@@ -143,19 +151,31 @@ static void command_run(const char *command, struct run *run, const char *const 
 				  number(given, OPTION_DEVICES));
 		return;
 	}
+	if (is_command(command, "xmpp-register")) {
+		xmpp_register(&run->tls, needed(given, OPTION_DOMAIN),
+			      (uint16_t)number(given, OPTION_PORT), needed(given, OPTION_NAME),
+			      number(given, OPTION_COUNT));
+		return;
+	}
 	run_read(run, given);
 	if (is_command(command, "receive"))
 		run_receive(run);
 	else if (is_command(command, "echo"))
 		run_echo(run);
 	else if (is_command(command, "idle"))
-		run_idle(run);
+		run_idle(run, &websocket);
 	else if (is_command(command, "upload"))
 		accounts_upload(&run->tls, &run->accounts, run->count);
 	else if (is_command(command, "send") && run->to.count > 0)
 		run_send(run);
 	else if (is_command(command, "claim") && run->to.count > 0)
 		run_claim(run);
+	else if (is_command(command, "xmpp-receive"))
+		xmpp_receive(run);
+	else if (is_command(command, "xmpp-idle"))
+		run_idle(run, &xmpp_stream);
+	else if (is_command(command, "xmpp-send") && run->to.count > 0)
+		xmpp_send(run);
 	else if (is_command(command, "accept") && run->to.count > 0)
 		accounts_accept(&run->tls, &run->accounts, &run->to);
 	else

@@ -6,7 +6,7 @@
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
-#include "account.h"
+#include "device.h"
 
 struct run {
 	struct tls_context tls;
@@ -32,8 +32,10 @@ void run_receive(const struct run *run);
 void run_echo(const struct run *run);
 void run_claim(const struct run *run);
 /* Is connected until its standard input ends. */
-void run_idle(const struct run *run);
+void run_idle(const struct run *run, const struct protocol *protocol);
 
+/* On standard output: all devices are. */
+void run_say_connected(void);
 /* Ends the program when the time is over. */
 void run_check_time(const struct run *run, const char *what, size_t done, size_t of);
 

@@ -5,7 +5,6 @@
  * there, in order, and say that the message was taken.
  */
 #include "content.h"
-#include "device.h"
 #include "histogram.h"
 #include "run.h"
 #include "scan.h"
@@ -130,7 +129,7 @@ static void sender_received(struct devices *devices, struct device *device, stru
 	struct sending *sending = devices->owner;
 	struct bytes type;
 
-	if (devices->http) {
+	if (sending->run->http) {
 		take_answer(sending, &sending->senders[device->index], frame);
 		return;
 	}
@@ -144,16 +143,6 @@ static void sender_received(struct devices *devices, struct device *device, stru
 		fatal("%.*s", (int)frame.len, (const char *)frame.data);
 }
 
-static void content_text(struct buffer *out, const struct content *content)
-{
-	uint8_t bytes[CONTENT_MAX];
-	size_t len = base64_len(content->size);
-
-	content_write(content, bytes);
-	base64_encode_to(bytes_of(bytes, content->size), (char *)buffer_room(out, len + 1));
-	buffer_grow(out, len);
-}
-
 /* One for each device of the recipient; all hold the same but for whose they are. */
 static void envelopes_write(struct buffer *out, const struct accounts *to,
 			    struct content *content, size_t first, size_t end)
@@ -165,7 +154,7 @@ static void envelopes_write(struct buffer *out, const struct accounts *to,
 			      "\"content\":\"",
 			      i > first ? "," : "", to->list[i].device_id,
 			      to->list[i].registration_id);
-		content_text(out, content);
+		content_write_text(content, out);
 		buffer_printf(out, "\"}");
 	}
 }
@@ -216,7 +205,7 @@ static void frame_send(struct sending *sending, struct device *device, size_t co
 static void messages_send(struct sending *sending, struct device *device, size_t count,
 			  uint64_t sent_ns)
 {
-	if (!sending->devices.http) {
+	if (!sending->run->http) {
 		frame_send(sending, device, count, sent_ns);
 		return;
 	}
@@ -289,7 +278,7 @@ static void sending_init(struct sending *sending, const struct run *run)
 		if (sender->numbers == NULL || sender->pending == NULL)
 			fatal("out of memory");
 	}
-	sending->devices.http = run->http;
+	sending->devices.protocol = run->http ? &http_calls : &websocket;
 	sending->devices.owner = sending;
 	sending->devices.received = sender_received;
 	devices_open(&sending->devices, &run->tls, &run->accounts);

@@ -86,52 +86,48 @@ void tls_close(struct tls *tls)
 	*tls = (struct tls){.fd = -1};
 }
 
-ssize_t tls_write(struct tls *tls, struct bytes bytes)
+/* Of a call that took or brought nothing. */
+static size_t not_now(const struct tls *tls, int result)
 {
-	ssize_t n;
+	int error = SSL_ERROR_SYSCALL;
 
-	if (tls->ssl == NULL) {
-		n = send(tls->fd, bytes.data, bytes.len, 0);
-		return n < 0 && errno == EAGAIN ? 0 : n;
-	}
-	n = SSL_write(tls->ssl, bytes.data, (int)bytes.len);
-	if (n > 0)
-		return n;
-	return SSL_get_error(tls->ssl, (int)n) == SSL_ERROR_WANT_WRITE ? 0 : -1;
+	if (tls->ssl != NULL)
+		error = SSL_get_error(tls->ssl, result);
+	else if (result < 0 && errno == EAGAIN)
+		error = SSL_ERROR_WANT_READ;
+	if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+		fatal("the node has closed a connection");
+	return 0;
 }
 
-ssize_t tls_read(struct tls *tls, uint8_t *room, size_t len)
+size_t tls_read(struct tls *tls, uint8_t *out, size_t size)
 {
-	ssize_t n;
+	int n = tls->ssl != NULL ? SSL_read(tls->ssl, out, (int)size)
+				 : (int)read(tls->fd, out, size);
 
-	if (tls->ssl == NULL) {
-		n = recv(tls->fd, room, len, 0);
-		return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -1;
-	}
-	n = SSL_read(tls->ssl, room, (int)len);
-	if (n > 0)
-		return n;
-	return SSL_get_error(tls->ssl, (int)n) == SSL_ERROR_WANT_READ ? 0 : -1;
+	return n > 0 ? (size_t)n : not_now(tls, n);
+}
+
+size_t tls_write(struct tls *tls, struct bytes bytes)
+{
+	int n = tls->ssl != NULL ? SSL_write(tls->ssl, bytes.data, (int)bytes.len)
+				 : (int)write(tls->fd, bytes.data, bytes.len);
+
+	return n > 0 ? (size_t)n : not_now(tls, n);
 }
 
 void tls_write_all(struct tls *tls, struct bytes bytes)
 {
 	while (bytes.len > 0) {
-		ssize_t n = tls_write(tls, bytes);
+		size_t n = tls_write(tls, bytes);
 
-		if (n <= 0)
-			fatal("the node has closed a connection");
-		bytes = bytes_of(bytes.data + n, bytes.len - (size_t)n);
+		bytes = bytes_of(bytes.data + n, bytes.len - n);
 	}
 }
 
-static void tls_read_some(struct tls *tls, struct buffer *in)
+void tls_read_some(struct tls *tls, struct buffer *in)
 {
-	ssize_t n = tls_read(tls, buffer_room(in, READ_SIZE), READ_SIZE);
-
-	if (n <= 0)
-		fatal("the node has closed a connection");
-	buffer_grow(in, (size_t)n);
+	buffer_grow(in, tls_read(tls, buffer_room(in, READ_SIZE), READ_SIZE));
 }
 
 /* Its length; 0 if it has not come as a whole. */

@@ -27,10 +27,12 @@ void tls_context_destroy(struct tls_context *context);
  * when there are many. */
 struct tls tls_connect(const struct tls_context *context, const char *domain, uint16_t port);
 void tls_close(struct tls *tls);
-/* How many bytes were written or read; 0: none at present; -1: the connection is gone. */
-ssize_t tls_write(struct tls *tls, struct bytes bytes);
-ssize_t tls_read(struct tls *tls, uint8_t *room, size_t len);
+/* What was read or written; 0 if nothing can be now. A connection that is gone ends the
+ * program. */
+size_t tls_read(struct tls *tls, uint8_t *out, size_t size);
+size_t tls_write(struct tls *tls, struct bytes bytes);
 void tls_write_all(struct tls *tls, struct bytes bytes);
+void tls_read_some(struct tls *tls, struct buffer *in); /* waits for it */
 /* Reads until the head of an HTTP answer is there; answers its length. in_out may then
  * hold more. */
 size_t tls_read_head(struct tls *tls, struct buffer *in_out);
