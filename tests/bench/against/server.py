@@ -15,7 +15,8 @@ USER, GROUP = "nobody", "nogroup"
 
 
 class XmppNames(NameServer):
-    """With SRV records of XMPP (RFC 6120, section 3.2.1)."""
+    """With SRV records of XMPP (RFC 6120, section 3.2.1). They name a host that the system
+    knows too: ejabberd asks it for addresses."""
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -24,7 +25,7 @@ class XmppNames(NameServer):
     def _lines(self):
         yield from super()._lines()
         for domain, port in self.xmpp_servers.items():
-            yield f"srv-host=_xmpp-server._tcp.{domain},{domain},{port}"
+            yield f"srv-host=_xmpp-server._tcp.{domain},localhost,{port}"
 
 
 class Server:
