@@ -24,8 +24,9 @@ LABELS = {
 
 def sides_of(case, peer):
     """The other stores matter only where messages are stored."""
-    stores = peer.STORES if case.startswith("offline") else peer.STORES[:1]
-    return [Restante(), *(Xmpp(peer.KIND, store) for store in stores)]
+    stores = list(peer.STORES.items())
+    used = stores if case.startswith("offline") else stores[:1]
+    return [Restante(), *(Xmpp(peer.KIND, store, one_of) for store, one_of in used)]
 
 
 def print_case(name, rows):

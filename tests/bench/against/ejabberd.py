@@ -7,7 +7,8 @@ from lab import ADDRESS
 from .server import Server
 
 PACKAGE = "ejabberd"
-STORES = ("mnesia", "sqlite")  # the first is what the package comes with
+# The first is what the package comes with. Stored are all messages, or one of so many.
+STORES = {"mnesia": 1, "sqlite": 25}
 
 CONFIG = """
 loglevel: info

@@ -6,7 +6,8 @@ from lab import ADDRESS
 from .server import Server
 
 PACKAGE = "prosody"
-STORES = ("files", "sqlite")  # the first is what the package comes with
+# The first is what the package comes with. Stored are all messages, or one of so many.
+STORES = {"files": 1, "sqlite": 25}
 
 CONFIG = """
 pidfile = "{folder}/prosody.pid"

@@ -16,6 +16,7 @@ from .server import ServerWatch, XmppNames
 class Restante:
     name = "Restante"
     window = 32  # messages of one sender that may be under way
+    one_of = 1   # for messages that are stored
 
     @contextmanager
     def world(self, *domains, tls=True):
@@ -46,9 +47,10 @@ class XmppGenerator(Generator):
 class Xmpp:
     window = 128  # there is an answer to every 64th message only
 
-    def __init__(self, kind, store):
+    def __init__(self, kind, store, one_of):
         self._kind = kind
         self._store = store
+        self.one_of = one_of
         self.name = f"{kind.__name__}, {store}"
 
     @contextmanager
