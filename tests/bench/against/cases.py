@@ -6,6 +6,7 @@ import time
 from generator import new_flow
 
 CASES = {}
+WAITING = 100  # messages for each user who is not connected: what ejabberd keeps by default
 DOMAINS = "a.example", "b.example"  # libunbound, which Prosody uses, denies .test
 
 
@@ -59,7 +60,7 @@ def offline(side, size, domains):
     messages = size.messages // side.one_of
     with side.world(*domains) as (generator, *servers):
         senders = generator.register(servers[0], "sender", size.devices)
-        to = generator.register(servers[-1], "recipient", size.devices)
+        to = generator.register(servers[-1], "recipient", max(messages // WAITING, 1))
         flow = new_flow()
         with side.watch(*servers) as storing:
             began = time.monotonic()
@@ -103,7 +104,7 @@ def idle(side, size):
 
 
 def idle_row(side, size, name, tls):
-    count = size.messages // 10
+    count = size.messages // 25
     with side.world(*DOMAINS[:1], tls=tls) as (generator, server):
         users = generator.register(server, "user", count)
         before = side.rss_kb(server)

@@ -49,7 +49,7 @@ def line(label, values):
 
 def run(name, cases, size, folder):
     peer = importlib.import_module(f".{name}", __package__)
-    print(f"{peer.KIND.__name__} {package_version(peer.PACKAGE)}", flush=True)
+    print(f"{peer.KIND.NAME} {package_version(peer.PACKAGE)}", flush=True)
     file_limit()
     report = {"peer": name, "version": package_version(peer.PACKAGE),
               "size": dataclasses.asdict(size), "cases": {}}

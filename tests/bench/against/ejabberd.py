@@ -86,7 +86,7 @@ INETRC = """{{hosts_file, ""}}.
 
 
 class Ejabberd(Server):
-    STATUSES = (0,)
+    NAME = "ejabberd"
 
     def configure(self):
         (self.folder / "spool").mkdir()

@@ -46,7 +46,7 @@ STORE_OPTIONS = {
 
 
 class Prosody(Server):
-    STATUSES = (0,)
+    NAME = "Prosody"
 
     def configure(self):
         (self.folder / "data").mkdir()

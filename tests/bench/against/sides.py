@@ -51,7 +51,7 @@ class Xmpp:
         self._kind = kind
         self._store = store
         self.one_of = one_of
-        self.name = f"{kind.__name__}, {store}"
+        self.name = f"{kind.NAME}, {store}"
 
     @contextmanager
     def world(self, *domains, tls=True):
