@@ -5,6 +5,7 @@
 #include "against/xmpp.h"
 #include "content.h"
 #include "run.h"
+#include "scan.h"
 
 #include "restante/crypto.h"
 #include "restante/log.h"
@@ -107,6 +108,11 @@ void run_check_time(const struct run *run, const char *what, size_t done, size_t
 {
 	if (now_ns() > run->deadline_ns)
 		fatal("only %zu of %zu %s in time", done, of, what);
+}
+
+bool run_may_be_refused(const struct run *run, struct bytes refusal)
+{
+	return run->busy && bytes_equal(scan_get(refusal, "code"), bytes_of_text("\"BUSY\""));
 }
 
 void run_say_connected(void)

@@ -39,21 +39,16 @@ static void take_envelopes(struct devices *devices, struct device *device,
 	acknowledge(devices, device);
 }
 
-static bool node_was_busy(const struct receiving *receiving, struct bytes error)
-{
-	return receiving->arrivals.run->busy &&
-	       bytes_equal(scan_get(error, "code"), bytes_of_text("\"BUSY\""));
-}
-
 static void receiver_received(struct devices *devices, struct device *device,
 			      struct bytes frame)
 {
+	const struct receiving *receiving = devices->owner;
 	struct bytes type = scan_string(scan_get(frame, "type"));
 
 	if (bytes_equal(type, bytes_of_text("envelope")))
 		take_envelopes(devices, device, scan_get(frame, "envelopes"));
 	else if (bytes_equal(type, bytes_of_text("error")) &&
-		 node_was_busy(devices->owner, frame))
+		 run_may_be_refused(receiving->arrivals.run, frame))
 		acknowledge(devices, device);
 	else if (bytes_equal(type, bytes_of_text("error")))
 		fatal("%.*s", (int)frame.len, (const char *)frame.data);

@@ -34,6 +34,8 @@ void run_claim(const struct run *run);
 /* Is connected until its standard input ends. */
 void run_idle(const struct run *run, const struct protocol *protocol);
 
+/* Is it because the node is busy, and may it be? */
+bool run_may_be_refused(const struct run *run, struct bytes refusal);
 /* On standard output: all devices are. */
 void run_say_connected(void);
 /* Ends the program when the time is over. */

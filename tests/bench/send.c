@@ -21,7 +21,6 @@
 struct pending {
 	char id[UUID_TEXT_SIZE];
 	uint64_t sent_ns;
-	bool refused; /* the node was too busy */
 };
 
 struct sender {
@@ -46,53 +45,26 @@ struct sending {
 	uint64_t last_ns;
 };
 
-/* Such answers come at once, also before those to earlier messages. */
-static bool take_busy(struct sending *sending, struct sender *sender, struct bytes id)
-{
-	size_t window = sending->run->window;
-
-	for (size_t i = sender->answered; i < sender->sent; i++) {
-		struct pending *pending = &sender->pending[i % window];
-
-		if (!bytes_equal(id, bytes_of_text(pending->id)))
-			continue;
-		pending->refused = true;
-		sender->waits = true;
-		sending->busy++;
-		sending->sent--;
-		return true;
-	}
-	return false;
-}
-
-static void pass_refused(const struct run *run, struct sender *sender)
-{
-	while (sender->answered < sender->sent &&
-	       sender->pending[sender->answered % run->window].refused)
-		sender->answered++;
-}
-
 static void take_answer(struct sending *sending, struct sender *sender, struct bytes result)
 {
 	struct pending *pending = &sender->pending[sender->answered % sending->run->window];
 	struct bytes id = scan_string(scan_get(result, "id"));
 	struct bytes status = scan_get(result, "status");
 
-	if (sending->run->busy &&
-	    bytes_equal(scan_get(result, "code"), bytes_of_text("\"BUSY\"")) &&
-	    take_busy(sending, sender, id)) {
-		pass_refused(sending->run, sender);
-		return;
-	}
 	if (sender->answered == sender->sent || !bytes_equal(id, bytes_of_text(pending->id)))
 		fatal("an answer to another message than the next one: %.*s", (int)result.len,
 		      (const char *)result.data);
+	sender->answered++;
+	if (run_may_be_refused(sending->run, result)) {
+		sender->waits = true;
+		sending->busy++;
+		sending->sent--;
+		return;
+	}
 	if (!bytes_equal(status, bytes_of_text("\"stored\"")) &&
 	    !bytes_equal(status, bytes_of_text("\"queued\"")))
 		fatal("refused: %.*s", (int)result.len, (const char *)result.data);
 	histogram_add(&sending->answers, now_ns() - pending->sent_ns);
-	sender->answered++;
-	pass_refused(sending->run, sender);
 	sending->answered++;
 	sending->last_ns = now_ns();
 }
@@ -178,7 +150,6 @@ static void message_write(struct sending *sending, struct device *device, uint64
 	uuid7_create(clock_now_ms(), id);
 	uuid7_format(id, pending->id);
 	pending->sent_ns = sent_ns;
-	pending->refused = false;
 	buffer_printf(&device->text,
 		      "{\"to\":\"%s@%s\",\"id\":\"%s\",\"timestamp\":%lld,\"envelopes\":[",
 		      to->user, to->domain, pending->id, (long long)clock_now_ms());
