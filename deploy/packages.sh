@@ -18,6 +18,8 @@ LAB_PACKAGES=(
     python3 python3-nacl python3-websocket
 )
 
+# ./dev bench --store postgres.
+POSTGRES_PACKAGES=(postgresql-15)
 # ./dev bench --against: the servers, what they need for names and SQLite, and epmd's package.
 PROSODY_PACKAGES=(prosody lua-unbound lua-dbi-sqlite3)
 EJABBERD_PACKAGES=(ejabberd erlang-p1-sqlite3 erlang-base)
@@ -25,8 +27,8 @@ EJABBERD_PACKAGES=(ejabberd erlang-p1-sqlite3 erlang-base)
 TEST_PACKAGES=(
     libcmocka-dev clang libclang-rt-14-dev
     python3-pytest python3-pytest-xdist python3-cryptography
-    unbound ldnsutils postgresql-15
-    "${PROSODY_PACKAGES[@]}"
+    unbound ldnsutils
+    "${POSTGRES_PACKAGES[@]}" "${PROSODY_PACKAGES[@]}"
 )
 
 CHECK_PACKAGES=(clang clang-format clang-tidy libcmocka-dev python3)

@@ -18,6 +18,7 @@ from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
 from plots import plot  # noqa: E402
+from stores import CASES as STORE_CASES, STORES  # noqa: E402
 
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
           "seconds": "s", "per_second": "messages/s",
@@ -58,14 +59,20 @@ def row_lines(row):
 
 
 def node_text(node):
-    memory = f"{node['rss_mb']} MiB (peak {node['peak_mb']})"
+    if "cpu_us_per_message" not in node:
+        return memory_text(node)
     if "threads" not in node:
-        return memory
+        return (f"{node['cpu_us_per_message']} µs CPU a message in all its processes, "
+                f"{node['disk_bytes_per_message']:,} bytes written a message")
     threads = ", ".join(f"{name} {us}" for name, us in node["threads"].items())
     return (f"{node['cpu_us_per_message']} µs CPU a message ({threads}), "
             f"{node['commits_per_1000_messages']:g} commits and "
             f"{node['transactions_per_1000_messages']:g} transactions per 1,000 messages, "
-            f"{node['disk_bytes_per_message']:,} bytes written a message, {memory}")
+            f"{node['disk_bytes_per_message']:,} bytes written a message, {memory_text(node)}")
+
+
+def memory_text(node):
+    return f"{node['rss_mb']} MiB (peak {node['peak_mb']})"
 
 
 def median(values):
@@ -82,21 +89,22 @@ def median(values):
     return round(middle) if isinstance(first, int) else round(middle, 3)
 
 
-def measure_case(name, size):
-    """Rows, and the limits that were measured beside them."""
-    rows = CASES[name](size)
-    if not any("work" in row for row in rows):
+def measure_case(name, size, store):
+    """Rows, and the limits that were measured beside them: those of SQLite."""
+    with STORES[store]():
+        rows = CASES[name](size)
+    if store != "sqlite" or not any("work" in row for row in rows):
         return {"rows": rows}
     limits = measure(size.limits)
     add_shares(rows, limits)
     return {"rows": rows, "limits": limits}
 
 
-def run(names, size, folder, runs=1):
+def run(names, size, folder, runs=1, store="sqlite"):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         print(f"{name}: {' '.join(CASES[name].__doc__.split())}", flush=True)
-        measured = [measure_case(name, size) for _ in range(runs)]
+        measured = [measure_case(name, size, store) for _ in range(runs)]
         report = {"case": name, "size": dataclasses.asdict(size), **median(measured)}
         if runs > 1:
             report["runs"] = measured
@@ -112,8 +120,12 @@ def run(names, size, folder, runs=1):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("case", nargs="*", help=f"of {', '.join(CASES)}; default: all")
-    parser.add_argument("--against", choices=compare.PEERS,
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--against", choices=compare.PEERS,
                         help="the cases of tests/bench/against, with another server beside")
+    others.add_argument("--store", choices=STORES, default="sqlite",
+                        help=f"postgres: the cases {', '.join(STORE_CASES)} with a server beside;"
+                        " reports are in build/bench/postgres")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
@@ -121,7 +133,8 @@ def main():
                         help="rows that wait in mailboxes, rising; 1 KB each on disk")
     parser.add_argument("--runs", type=int, default=1, help="of each case: medians are reported")
     options = parser.parse_args()
-    cases = compare.CASES if options.against else CASES
+    cases = (compare.CASES if options.against else
+             STORE_CASES if options.store == "postgres" else CASES)
     for name in options.case:
         if name not in cases:
             parser.error(f"no case {name}: there are {', '.join(cases)}")
@@ -134,7 +147,8 @@ def main():
     if options.against:
         compare.run(options.against, options.case or list(cases), size, folder)
     else:
-        run(options.case or list(cases), size, folder, options.runs)
+        folder = folder / "postgres" if options.store == "postgres" else folder
+        run(options.case or list(cases), size, folder, options.runs, options.store)
 
 
 if __name__ == "__main__":

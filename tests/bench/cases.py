@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import stores
 from generator import Generator, new_flow
 from lab import ADDRESS, Lab, LabError, wait_until
 from limits import measure as measure_limits
@@ -71,7 +72,8 @@ def case(function):
 def world(*domains, **options):
     """A generator and nodes for these domains, not started."""
     with Lab() as lab:
-        nodes = [lab.add_node(domain, **{**OPTIONS, **options}) for domain in domains]
+        nodes = [lab.add_node(domain, **{**OPTIONS, **stores.options(), **options})
+                 for domain in domains]
         yield Generator(lab), *nodes
 
 

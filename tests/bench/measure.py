@@ -6,9 +6,12 @@
     watch.report(messages)
 """
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
+
+import stores
 
 
 def thread_cpu(pid):
@@ -35,6 +38,50 @@ def reset_peak(pid):
 def bytes_written(pid):
     lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
     return int(lines["write_bytes"])
+
+
+def stat(pid):
+    """The fields of /proc/PID/stat from the third one on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def family(pid):
+    """A process and all below it."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(path.name)] = int(stat(path.name)[1])
+        except OSError:  # it has ended meanwhile
+            continue
+    pids = [pid]
+    for parent in pids:
+        pids += [child for child, its_parent in parents.items() if its_parent == parent]
+    return pids
+
+
+class FamilyWatch:
+    """A process and all below it from now on, also those that end or begin meanwhile."""
+
+    def __init__(self, pid):
+        self._pid = pid
+        self._spent = self._now()
+
+    def end(self):
+        self._spent = self._now() - self._spent
+
+    def _now(self):
+        ended_ticks = sum(map(int, stat(self._pid)[13:15]))
+        now = Counter(cpu=ended_ticks * 10**9 // os.sysconf("SC_CLK_TCK"))
+        for pid in family(self._pid):
+            try:
+                now.update(cpu=sum(thread_cpu(pid).values()), written=bytes_written(pid))
+            except OSError:
+                continue
+        return now
+
+    def report(self, messages):
+        return {"cpu_us_per_message": round(self._spent["cpu"] / 1000 / messages, 1),
+                "disk_bytes_per_message": round(self._spent["written"] / messages)}
 
 
 # Counters of /metrics, and what the report calls them per 1,000 messages.
@@ -76,25 +123,27 @@ class NodeWatch:
 
 
 class Watch:
-    """All threads and files of some nodes during the block."""
+    """All threads and files of some nodes during the block, and of their database server if
+    they have one."""
 
     def __init__(self, *nodes):
         self._nodes = nodes
 
     def __enter__(self):
-        self._watches = [NodeWatch(node) for node in self._nodes]
+        self._watches = {node.domain: NodeWatch(node) for node in self._nodes}
+        self._watches |= {"PostgreSQL": FamilyWatch(pid) for pid in stores.pids()}
         self._began = time.monotonic()
         return self
 
     def __exit__(self, *exc):
         if exc[0] is None:
             self.seconds = time.monotonic() - self._began
-            for watch in self._watches:
+            for watch in self._watches.values():
                 watch.end()
 
     def report(self, messages):
-        """By domain."""
-        return {watch.node.domain: watch.report(messages) for watch in self._watches}
+        """By domain, or name of the server."""
+        return {name: watch.report(messages) for name, watch in self._watches.items()}
 
 
 class Histogram:

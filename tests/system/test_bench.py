@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 import bench  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
+from stores import CASES as STORE_CASES  # noqa: E402
 
 SMALL = SIZES["small"]
 MESSAGES = {
@@ -38,6 +39,18 @@ def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
                for domain in row.get("work", {}))
     out = capsys.readouterr().out
     assert all(row["name"] in out for row in rows)
+
+
+@pytest.mark.parametrize("name", STORE_CASES)
+def test_case_with_postgresql_says_what_its_server_takes(name, tmp_path, capsys):
+    bench.run([name], SMALL, tmp_path, store="postgres")
+
+    rows = json.loads((tmp_path / f"{name}.json").read_text())["rows"]
+    assert [row["messages"] for row in rows][:len(MESSAGES[name])] == MESSAGES[name]
+    servers = [row["nodes"]["PostgreSQL"] for row in rows]
+    assert all(server["cpu_us_per_message"] > 0 for server in servers)
+    assert all(server["disk_bytes_per_message"] > 0 for server in servers)
+    assert "PostgreSQL: " in capsys.readouterr().out
 
 
 def test_limits_are_measured_without_a_node(tmp_path):

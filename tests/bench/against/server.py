@@ -5,11 +5,10 @@ user, with all their files in a folder of the lab, and find each other by its na
 import os
 import shutil
 import socket
-from collections import Counter
 from pathlib import Path
 
 from lab import ADDRESS, Child, NameServer, free_port, wait_until
-from measure import bytes_written, memory_mb, thread_cpu
+from measure import FamilyWatch, family, memory_mb
 
 USER, GROUP = "nobody", "nogroup"
 
@@ -91,22 +90,12 @@ class Server:
         self._child.kill()
         self._child = None
 
-    def pids(self):
-        """Of its process and all below it."""
-        parents = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
-                continue
-            parents[int(stat.parent.name)] = int(fields[1])
-        pids = [self._child.pid]
-        for pid in pids:
-            pids += [child for child, parent in parents.items() if parent == pid]
-        return pids
+    @property
+    def pid(self):
+        return self._child.pid
 
     def rss_kb(self):
-        return sum(memory_mb(pid)[1] for pid in self.pids()) * 1024
+        return sum(memory_mb(pid)[1] for pid in family(self.pid)) * 1024
 
 
 class ServerWatch:
@@ -116,25 +105,15 @@ class ServerWatch:
         self._servers = servers
 
     def __enter__(self):
-        self._began = {server: self._now(server) for server in self._servers}
+        self._watches = [FamilyWatch(server.pid) for server in self._servers]
         return self
 
     def __exit__(self, *exc):
         if exc[0] is None:
-            self._spent = {server: self._now(server) - self._began[server]
-                           for server in self._servers}
-
-    @staticmethod
-    def _now(server):
-        now = Counter()
-        for pid in server.pids():
-            now["cpu"] += sum(thread_cpu(pid).values())
-            now["written"] += bytes_written(pid)
-        return now
+            for watch in self._watches:
+                watch.end()
 
     def report(self, messages):
-        return {server.domain: {
-            "cpu_us_per_message": round(spent["cpu"] / 1000 / messages, 1),
-            "disk_bytes_per_message": round(spent["written"] / messages),
-            "rss_mb": round(server.rss_kb() / 1024, 1),
-        } for server, spent in self._spent.items()}
+        return {server.domain: {**watch.report(messages),
+                                "rss_mb": round(server.rss_kb() / 1024, 1)}
+                for server, watch in zip(self._servers, self._watches)}
