@@ -3,6 +3,7 @@
  * Devices that receive and acknowledge.
  */
 #include "arrivals.h"
+#include "mailbox.h"
 #include "scan.h"
 
 #include "restante/log.h"
@@ -71,6 +72,7 @@ void run_receive(const struct run *run)
 	devices_open(&devices, &run->tls, &run->accounts);
 	run_say_connected();
 	arrivals_wait(&receiving.arrivals, &devices);
+	mailboxes_wait(run, &devices);
 	arrivals_free(&receiving.arrivals);
 	free(receiving.seqs);
 	devices_close(&devices);

@@ -6,6 +6,7 @@
  */
 #include "content.h"
 #include "histogram.h"
+#include "mailbox.h"
 #include "run.h"
 #include "scan.h"
 
@@ -297,6 +298,8 @@ void run_send(const struct run *run)
 		devices_turn(&sending.devices, wait < WAIT_NS ? wait : WAIT_NS);
 		run_check_time(run, "answers", sending.answered, run->messages);
 	}
+	if (run->receipts > 0)
+		mailboxes_wait(run, &sending.devices);
 	sending_print(&sending);
 	sending_free(&sending);
 }
