@@ -21,7 +21,7 @@ HEADERS = {
                "private_file", "certificate"],
     "proto": ["proto*", "address", "keys", "messages", "accounts", "document",
               "transaction", "problem"],
-    "store": ["store", "ops*", "effects"],
+    "store": ["store", "store_copy", "ops*", "effects"],
     "live": ["live"],
     "net": ["server", "request", "ratelimit"],
     "federation": ["federation", "inbound", "signature"],

@@ -51,6 +51,7 @@ struct store_config {
 	bool no_remote_receipts; /* nodes get no receipts for messages that come from now on */
 	bool must_exist;	 /* a database that is not there is not made */
 	bool serves;	       /* for a node: what a restored backup calls for is done first */
+	bool alone;	       /* refused where a node serves it, and none can begin to */
 	size_t inbox_capacity; /* operations that may wait, per lane */
 };
 

@@ -14,6 +14,7 @@
 #include "restante/store.h"
 
 struct backend_connection;
+struct db;
 
 enum commit { COMMIT_DONE, COMMIT_FAILED, COMMIT_UNKNOWN };
 
@@ -37,9 +38,14 @@ struct backend {
 	enum err (*rest)(struct backend_connection *connection);
 	/* Write lane: a batch has been given back; upkeep that nobody should wait for. */
 	void (*idle)(struct backend_connection *connection);
+	/* For queries outside of operations. */
+	struct db *(*db)(struct backend_connection *connection);
 };
 
 extern const struct backend sqlite_backend;
 extern const struct backend postgres_backend;
+
+/* (store.c) The one that store.url names; NULL: it is not built in, which is logged. */
+const struct backend *backend_find(const struct store_config *config);
 
 #endif

@@ -11,6 +11,8 @@
 
 #define QUERY_PARAMETERS_MAX 20
 
+struct copier;
+
 enum value_kind { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BLOB };
 
 struct value {
@@ -44,7 +46,11 @@ struct driver {
 	enum err (*restore_place)(struct db *db);
 	/* After a restore: generations of devices go on where none has been. */
 	enum err (*devices_jump)(struct db *db, int64_t now_ms);
+	const struct copier *copier; /* copy.h */
 };
+
+/* Binds a parameter (db.h: query_int and the others). */
+void query_value(struct query *query, int index, const struct value *value);
 
 /* Forgets all prepared statements of a connection that is closed or was lost. */
 void statements_free(struct db *db);

@@ -6,7 +6,6 @@
  */
 #include "pg_link.h"
 
-#include "restante/bytes.h"
 #include "restante/clock.h"
 
 #include <poll.h>
@@ -73,8 +72,16 @@ enum err pg_connect(struct pg_link *link, const char *url)
 	return ERR_OK;
 }
 
+static void drop_copied(struct pg_link *link)
+{
+	if (link->copied != NULL)
+		PQfreemem(link->copied);
+	link->copied = NULL;
+}
+
 void pg_disconnect(struct pg_link *link)
 {
+	drop_copied(link);
 	if (link->conn != NULL)
 		PQfinish(link->conn);
 	link->conn = NULL;
@@ -116,6 +123,8 @@ static void check_result(struct pg_link *link, const PGresult *result)
 	case PGRES_COMMAND_OK:
 	case PGRES_TUPLES_OK:
 	case PGRES_PIPELINE_SYNC:
+	case PGRES_COPY_IN:
+	case PGRES_COPY_OUT:
 		return;
 	default:
 		fail(link, PQresultErrorMessage(result),
@@ -242,10 +251,8 @@ bool pg_sync(struct pg_link *link)
 	return !link->failed;
 }
 
-bool pg_script(struct pg_link *link, const char *sql)
+static bool leave_pipeline(struct pg_link *link)
 {
-	PGresult *result;
-
 	if (link->failed)
 		return false;
 	(void)pg_sync(link);
@@ -253,11 +260,82 @@ bool pg_script(struct pg_link *link, const char *sql)
 		lose(link);
 		return false;
 	}
-	result = PQexec(link->conn, sql);
-	check_result(link, result);
-	PQclear(result);
+	return true;
+}
+
+static void enter_pipeline(struct pg_link *link)
+{
 	if (!is_alive(link) || PQenterPipelineMode(link->conn) != 1)
 		lose(link);
+}
+
+static void execute(struct pg_link *link, const char *sql)
+{
+	PGresult *result = PQexec(link->conn, sql);
+
+	check_result(link, result);
+	link->copies_in = PQresultStatus(result) == PGRES_COPY_IN;
+	PQclear(result);
+}
+
+bool pg_script(struct pg_link *link, const char *sql)
+{
+	if (!leave_pipeline(link))
+		return false;
+	execute(link, sql);
+	enter_pipeline(link);
+	return !link->failed;
+}
+
+/* --- COPY ------------------------------------------------------------------------------- */
+
+/* Blocking, or what the server does not take yet would pile up here. */
+bool pg_copy_begin(struct pg_link *link, const char *sql)
+{
+	if (!leave_pipeline(link))
+		return false;
+	if (PQsetnonblocking(link->conn, 0) == 0)
+		execute(link, sql);
+	else
+		lose(link);
+	return !link->failed;
+}
+
+bool pg_copy_put(struct pg_link *link, struct bytes data)
+{
+	if (!link->failed &&
+	    PQputCopyData(link->conn, (const char *)data.data, (int)data.len) != 1)
+		lose(link);
+	return !link->failed;
+}
+
+/* What comes behind the data, also a failure, is for pg_copy_end(). */
+bool pg_copy_get(struct pg_link *link, struct bytes *data_out)
+{
+	int len;
+
+	drop_copied(link);
+	if (link->failed)
+		return false;
+	len = PQgetCopyData(link->conn, &link->copied, 0);
+	*data_out = bytes_of(link->copied, len > 0 ? (size_t)len : 0);
+	return len > 0;
+}
+
+bool pg_copy_end(struct pg_link *link)
+{
+	PGresult *result;
+
+	drop_copied(link);
+	if (link->conn != NULL && link->copies_in && PQputCopyEnd(link->conn, NULL) != 1)
+		lose(link);
+	while (link->conn != NULL && (result = PQgetResult(link->conn)) != NULL) {
+		check_result(link, result);
+		PQclear(result);
+	}
+	if (link->conn == NULL || PQsetnonblocking(link->conn, 1) != 0)
+		lose(link);
+	enter_pipeline(link);
 	return !link->failed;
 }
 

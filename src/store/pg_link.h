@@ -9,6 +9,7 @@
 #ifndef STORE_PG_LINK_H
 #define STORE_PG_LINK_H
 
+#include "restante/bytes.h"
 #include "restante/err.h"
 
 #include <libpq-fe.h>
@@ -24,6 +25,8 @@ struct pg_link {
 	bool failed;	 /* within this transaction */
 	char error[256];
 	char sqlstate[6]; /* of the failure; "" where the connection itself failed */
+	bool copies_in;	  /* a COPY that takes data */
+	char *copied;	  /* the data that pg_copy_get() has given last */
 };
 
 /* One statement with its values in binary form. */
@@ -53,6 +56,13 @@ void pg_send_text(struct pg_link *link, const char *sql);
 bool pg_sync(struct pg_link *link);
 /* Statements without values, one after the other; waits for them. */
 bool pg_script(struct pg_link *link, const char *sql);
+/* COPY, outside of the pipeline; these wait for as long as it takes. In between there is
+ * nothing else on the link. pg_copy_get(): false at the end; the data live until the next call.
+ */
+bool pg_copy_begin(struct pg_link *link, const char *sql);
+bool pg_copy_put(struct pg_link *link, struct bytes data);
+bool pg_copy_get(struct pg_link *link, struct bytes *data_out);
+bool pg_copy_end(struct pg_link *link);
 /* After a rollback: the failure no longer counts. */
 void pg_clear(struct pg_link *link);
 

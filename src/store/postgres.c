@@ -37,10 +37,13 @@ enum err postgres_log(const struct postgres *postgres, const char *at)
 static enum err set_up(struct postgres *postgres)
 {
 	struct pg_link *link = &postgres->link;
+	bool patient = postgres->db.config->alone;
 
-	pg_send_text(link, "SET statement_timeout = '30s'");
+	pg_send_text(link,
+		     patient ? "SET statement_timeout = 0" : "SET statement_timeout = '30s'");
 	pg_send_text(link, "SET lock_timeout = '5s'");
-	pg_send_text(link, "SET idle_in_transaction_session_timeout = '10s'");
+	pg_send_text(link, patient ? "SET idle_in_transaction_session_timeout = 0"
+				   : "SET idle_in_transaction_session_timeout = '10s'");
 	pg_send_text(link, "SET tcp_keepalives_idle = 5");
 	pg_send_text(link, "SET tcp_keepalives_interval = 5");
 	pg_send_text(link, "SET tcp_keepalives_count = 2");
@@ -194,7 +197,7 @@ static enum err replace_writer(struct postgres *postgres)
 	int64_t writer = 0;
 	enum err err = ERR_OK;
 
-	if (postgres->db.config->serves)
+	if (postgres->db.config->serves || postgres->db.config->alone)
 		err = lock_database(postgres);
 	pg_send_text(&postgres->link, "BEGIN");
 	if (err == ERR_OK && postgres->writer != 0)
@@ -334,6 +337,11 @@ static void postgres_idle(struct backend_connection *connection)
 	restore_write(&connection->postgres.db);
 }
 
+static struct db *postgres_db(struct backend_connection *connection)
+{
+	return &connection->postgres.db;
+}
+
 /* --- the schema ------------------------------------------------------------------------- */
 
 static enum err postgres_migrate(struct backend_connection *connection)
@@ -390,4 +398,5 @@ const struct backend postgres_backend = {
 	.serve = postgres_serve,
 	.rest = postgres_rest,
 	.idle = postgres_idle,
+	.db = postgres_db,
 };

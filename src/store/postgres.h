@@ -31,6 +31,7 @@ static inline struct postgres *postgres_of(struct db *db)
 }
 
 extern const struct driver postgres_driver;
+extern const struct copier postgres_copier; /* (postgres_copy.c) */
 
 /* (postgres.c) Logs what went wrong with the link. ERR_STORE. */
 enum err postgres_log(const struct postgres *postgres, const char *at);

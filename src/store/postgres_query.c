@@ -250,4 +250,5 @@ const struct driver postgres_driver = {
 	.restore_sign = postgres_restore_sign,
 	.restore_place = postgres_restore_place,
 	.devices_jump = postgres_devices_jump,
+	.copier = &postgres_copier,
 };

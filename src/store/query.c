@@ -94,7 +94,7 @@ struct query query_begin(struct db *db, const char *sql)
 	return query;
 }
 
-static void bind(struct query *query, int index, const struct value *value)
+void query_value(struct query *query, int index, const struct value *value)
 {
 	if (query->err == ERR_OK)
 		query->db->driver->bind(query->db, query->statement->prepared, index, value);
@@ -102,24 +102,24 @@ static void bind(struct query *query, int index, const struct value *value)
 
 void query_int(struct query *query, int index, int64_t value)
 {
-	bind(query, index, &(struct value){.kind = VALUE_INT, .number = value});
+	query_value(query, index, &(struct value){.kind = VALUE_INT, .number = value});
 }
 
 void query_text(struct query *query, int index, const char *text)
 {
 	struct bytes bytes = text != NULL ? bytes_of_text(text) : bytes_of(NULL, 0);
 
-	bind(query, index, &(struct value){.kind = VALUE_TEXT, .bytes = bytes});
+	query_value(query, index, &(struct value){.kind = VALUE_TEXT, .bytes = bytes});
 }
 
 void query_blob(struct query *query, int index, struct bytes bytes)
 {
-	bind(query, index, &(struct value){.kind = VALUE_BLOB, .bytes = bytes});
+	query_value(query, index, &(struct value){.kind = VALUE_BLOB, .bytes = bytes});
 }
 
 void query_null(struct query *query, int index)
 {
-	bind(query, index, &(struct value){0});
+	query_value(query, index, &(struct value){0});
 }
 
 bool query_row(struct query *query)

@@ -198,13 +198,27 @@ static enum err find_sign(struct db *db, const struct restore_record *last,
 	return err;
 }
 
+static enum err refuse_unfinished(struct db *db)
+{
+	int64_t unfinished = 0;
+	enum err err = meta_get(db, META_UNFINISHED, &unfinished);
+
+	if (err != ERR_OK || unfinished == 0)
+		return err;
+	log_error(store_error, "at=open reason=%s",
+		  log_quote("a copy that is not finished: run restante store copy again"));
+	return ERR_STORE;
+}
+
 enum err restore_serve(struct db *db)
 {
 	struct restore_record last = {0};
 	int64_t now_ms = clock_now_ms();
 	const char *sign;
-	enum err err = record_get(db, &last);
+	enum err err = refuse_unfinished(db);
 
+	if (err == ERR_OK)
+		err = record_get(db, &last);
 	if (err == ERR_OK)
 		err = find_sign(db, &last, &sign);
 	if (err != ERR_OK)
@@ -214,6 +228,42 @@ enum err restore_serve(struct db *db)
 	else if (last.alive_ms != 0 && now_ms - last.alive_ms > SILENT_MS)
 		err = wake(db, now_ms - last.alive_ms);
 	return err == ERR_OK ? record_put(db, &last, now_ms) : err;
+}
+
+/* --- when it has been copied ------------------------------------------------------------- */
+
+static enum err finish_copy(struct db *to)
+{
+	struct query query = query_begin(to, "DELETE FROM meta WHERE name = ?1");
+
+	query_text(&query, 1, META_UNFINISHED);
+	return query_run(&query);
+}
+
+/* The file first: where all ends before the commit, the copy is made again, beyond it. The time
+ * stays that of the last run, so that a long silence shows. */
+enum err restore_carry(struct db *from, struct db *to, const char **sign_out)
+{
+	struct restore_record last = {0};
+	struct generation next = from->watch.generation;
+	enum err err = record_get(from, &last);
+
+	if (err == ERR_OK)
+		err = find_sign(from, &last, sign_out);
+	if (err != ERR_OK)
+		return err;
+	next.number = 1 + (last.generation > next.number ? last.generation : next.number);
+	next.closed_ns = 0;
+	err = generation_write(from->config->data_dir, &next);
+	if (err == ERR_OK)
+		err = meta_put(to, "generation", next.number);
+	if (err == ERR_OK)
+		err = meta_put(to, "generation_written", next.number);
+	if (err == ERR_OK)
+		err = meta_put(to, "restore_mark", *sign_out != NULL);
+	if (err == ERR_OK)
+		err = to->driver->restore_place(to);
+	return err == ERR_OK ? finish_copy(to) : err;
 }
 
 /* --- while it is served ------------------------------------------------------------------ */

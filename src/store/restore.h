@@ -36,6 +36,13 @@ enum err restore_tick(struct db *db, int64_t now_ms) MUST_CHECK;
 void restore_write(struct db *db);
 void restore_forget(struct db *db);
 
+/* `to` has become a copy of `from` (copy.c): it goes on where that one ended, which from now on
+ * counts as older. The sign that `from` was restored holds for it too; NULL: there is none. In
+ * a transaction on both. */
+enum err restore_carry(struct db *from, struct db *to, const char **sign_out) MUST_CHECK;
+/* In `meta` while a copy is not finished: what it is a copy of. No node serves it. */
+#define META_UNFINISHED "copy_unfinished"
+
 /* Numbers that the database keeps about itself. One that is not there is left alone. */
 enum err meta_get(struct db *db, const char *name, int64_t *value_out) MUST_CHECK;
 enum err meta_put(struct db *db, const char *name, int64_t value) MUST_CHECK;

@@ -119,9 +119,26 @@ static enum err set_up_writer(struct sqlite *sqlite)
 				       "PRAGMA journal_size_limit = 67108864;");
 }
 
+/* Before anything is read: then no index of the log is shared, and the whole file is locked.
+ * Whoever has the database open holds a lock on it too. */
+static enum err lock_out(const struct sqlite *sqlite)
+{
+	if (sqlite3_exec(sqlite->handle,
+			 "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;", NULL,
+			 NULL, NULL) == SQLITE_OK)
+		return ERR_OK;
+	log_error(store_error, "at=open path=%s reason=%s", log_quote(sqlite->db.config->url),
+		  log_quote(sqlite3_errcode(sqlite->handle) == SQLITE_BUSY
+				    ? "the database is in use: stop the node first"
+				    : sqlite3_errmsg(sqlite->handle)));
+	return ERR_STORE;
+}
+
 static enum err set_up(struct sqlite *sqlite)
 {
 	sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
+	if (sqlite->db.config->alone && lock_out(sqlite) != ERR_OK)
+		return ERR_STORE;
 	if (execute(sqlite->handle, "open",
 		    "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;") != ERR_OK)
 		return ERR_STORE;
@@ -276,6 +293,11 @@ static void sqlite_idle(struct backend_connection *connection)
 			 log_quote(sqlite3_errmsg(sqlite->handle)));
 }
 
+static struct db *sqlite_db(struct backend_connection *connection)
+{
+	return &connection->sqlite.db;
+}
+
 /* --- checking ------------------------------------------------------------------------- */
 
 static void check_schema(sqlite3 *db, const char *path, struct text *problems)
@@ -354,4 +376,5 @@ const struct backend sqlite_backend = {
 	.serve = sqlite_serve,
 	.rest = sqlite_rest,
 	.idle = sqlite_idle,
+	.db = sqlite_db,
 };

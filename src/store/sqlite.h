@@ -32,6 +32,7 @@ static inline struct sqlite *sqlite_of(struct db *db)
 }
 
 extern const struct driver sqlite_driver;
+extern const struct copier sqlite_copier; /* (sqlite_copy.c) */
 
 /* (sqlite_schema.c) The schema of a database, and the newest this program knows. */
 enum err sqlite_schema_get(sqlite3 *db, int *number_out) MUST_CHECK;

@@ -130,4 +130,5 @@ const struct driver sqlite_driver = {
 	.devices_jump = sqlite_devices_jump,
 	.restore_sign = sqlite_restore_sign,
 	.restore_place = sqlite_restore_place,
+	.copier = &sqlite_copier,
 };

@@ -272,6 +272,16 @@ static const struct backend *find_backend(const struct store_config *config)
 	return strstr(config->url, "://") == NULL ? &sqlite_backend : NULL;
 }
 
+const struct backend *backend_find(const struct store_config *config)
+{
+	const struct backend *backend = find_backend(config);
+
+	if (backend == NULL)
+		log_error(store_error, "at=open reason=%s",
+			  log_quote("store.url names a kind of database that is not built in"));
+	return backend;
+}
+
 static void close_connections(struct store *store)
 {
 	/* The writer last: it takes what is left of the log into the database. */
@@ -319,15 +329,12 @@ static enum err in_transaction(struct lane *lane,
 
 enum err store_open(const struct store_config *config, struct store **store_out)
 {
-	const struct backend *backend = find_backend(config);
+	const struct backend *backend = backend_find(config);
 	struct store *store;
 	enum err err;
 
-	if (backend == NULL) {
-		log_error(store_error, "at=open reason=%s",
-			  log_quote("store.url names a kind of database that is not built in"));
+	if (backend == NULL)
 		return ERR_STORE;
-	}
 	store = calloc(1, sizeof *store);
 	if (store == NULL)
 		fatal("out of memory for the store");
