@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const struct command {
-	const char *name; /* one word or two, and the one that it takes, in capitals */
+	const char *name; /* one word or two, and those that it takes, in capitals */
 	int (*run)(const struct options *options);
 	const char *help;
 } commands[] = {
@@ -23,6 +23,8 @@ static const struct command {
 	{"invite", cli_invite, "print a token for one new account: [--days N]"},
 	{"restored", cli_restored,
 	 "say that the database was restored from a backup; acts at the next start"},
+	{"store copy FROM TO", cli_store_copy,
+	 "copy a database to another one, as store.url has them; the node is stopped"},
 	{"peer list", cli_peer_list, "list the nodes that are known, and what waits for them"},
 	{"peer show DOMAIN", cli_peer_show, "print all that is known of one"},
 	{"peer repin DOMAIN", cli_peer_repin, "forget its keys and trust those it shows next"},
@@ -79,14 +81,14 @@ static bool asks_for_help(int n, char **words)
 	return false;
 }
 
-/* `--name value` pairs and one word; false for anything else. */
+/* `--name value` pairs and up to two words; false for anything else. */
 static bool options_parse(int n, char **words, struct options *options)
 {
 	for (int i = 0; i < n; i++) {
 		const char **target;
 
-		if (words[i][0] != '-' && options->word == NULL) {
-			options->word = words[i];
+		if (words[i][0] != '-' && options->second == NULL) {
+			*(options->word == NULL ? &options->word : &options->second) = words[i];
 			continue;
 		}
 		target = strcmp(words[i], "--config") == 0     ? &options->config
@@ -108,16 +110,26 @@ static bool options_parse(int n, char **words, struct options *options)
 	return true;
 }
 
-static bool word_fits(const struct command *command, const struct options *options)
+static int words_taken(const struct command *command)
 {
-	const char *last = strrchr(command->name, ' ');
-	bool takes_one = last != NULL && isupper((unsigned char)last[1]);
+	int count = 0;
 
-	if (takes_one && options->word == NULL)
+	for (const char *c = strchr(command->name, ' '); c != NULL; c = strchr(c + 1, ' '))
+		count += isupper((unsigned char)c[1]) != 0;
+	return count;
+}
+
+static bool words_fit(const struct command *command, const struct options *options)
+{
+	int taken = words_taken(command);
+	int given = (options->word != NULL) + (options->second != NULL);
+
+	if (given < taken)
 		fprintf(stderr, "usage: restante %s\n", command->name);
-	else if (!takes_one && options->word != NULL)
-		fprintf(stderr, "restante: %s: one word too many\n", options->word);
-	return takes_one == (options->word != NULL);
+	else if (given > taken)
+		fprintf(stderr, "restante: %s: one word too many\n",
+			taken == 0 ? options->word : options->second);
+	return given == taken;
 }
 
 /* How many words name this command: 0, if it is another one that is named. */
@@ -162,7 +174,7 @@ static int run(int argc, char **argv)
 		if (words == 0)
 			continue;
 		if (!options_parse(argc - 1 - words, argv + 1 + words, &options) ||
-		    !word_fits(&commands[i], &options))
+		    !words_fit(&commands[i], &options))
 			return 2;
 		return commands[i].run(&options);
 	}

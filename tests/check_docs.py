@@ -45,7 +45,7 @@ def limits():
 
 
 def commands():
-    found = re.findall(r'^\t\{"([a-z ]+?)(?: [A-Z]+)?", cli_', Path("src/main.c").read_text(), re.M)
+    found = re.findall(r'^\t\{"([a-z ]+?)(?: [A-Z]+)*", cli_', Path("src/main.c").read_text(), re.M)
     return [f"restante {command}" for command in found]
 
 
@@ -91,7 +91,7 @@ def strangers(page, text):
     for name in re.findall(r"`((?:node|listen|store|accounts|limits|federation)\.[a-z_]+)\b(?!\.)", text):
         if name not in known and not re.search(r"\.(c|md|h|def)$", name):
             yield f"{page}: there is no option {name}"
-    for command in re.findall(r"`(?:[\w/]*/)?(restante (?:peer \w+|key \w+|[a-z]+))", text):
+    for command in re.findall(r"`(?:[\w/]*/)?(restante (?:peer \w+|key \w+|store \w+|[a-z]+))", text):
         if command not in [*commands(), "restante peer", "restante key"]:
             yield f"{page}: there is no command {command}"
 

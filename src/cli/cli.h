@@ -20,7 +20,7 @@ struct options {
 	const char *kid;
 	const char *root;
 	const char *new_root;
-	const char *word; /* the one without a dash */
+	const char *word, *second; /* those without a dash */
 };
 
 int cli_init(const struct options *options);
@@ -29,6 +29,7 @@ int cli_check(const struct options *options);
 int cli_dns(const struct options *options);
 int cli_invite(const struct options *options);
 int cli_restored(const struct options *options);
+int cli_store_copy(const struct options *options);
 int cli_peer_list(const struct options *options);
 int cli_peer_show(const struct options *options);
 int cli_peer_repin(const struct options *options);
