@@ -2,12 +2,10 @@
  *
  * Consent: what accounts have said about addresses.
  */
-#include "db.h"
+#include "known.h"
 
-/* Whoever is blocked, unknown to a closed account, or asks for one that is not there gets
- * the same answer. */
-enum err db_consent_check(struct db *db, const struct db_account *account, const char *address,
-			  enum consent_state *state_out)
+static enum err state_load(struct db *db, int64_t account_key, const char *address,
+			   enum consent_state *state_out)
 {
 	struct query query = query_begin(
 		db, "SELECT name || '@' || ?3 = ?2,"
@@ -15,17 +13,39 @@ enum err db_consent_check(struct db *db, const struct db_account *account, const
 		    " FROM account WHERE account_key = ?1");
 
 	*state_out = CONSENT_NONE;
-	query_int(&query, 1, account->account_key);
+	query_int(&query, 1, account_key);
 	query_text(&query, 2, address);
 	query_text(&query, 3, db->config->domain);
 	if (query_row(&query))
 		*state_out = column_int(&query, 0) != 0
 				     ? CONSENT_ACCEPTED
 				     : (enum consent_state)column_int(&query, 1);
-	if (query_end(&query) != ERR_OK)
-		return ERR_STORE;
-	if (*state_out == CONSENT_ACCEPTED)
+	return query_end(&query);
+}
+
+enum err db_consent_get_state(struct db *db, int64_t account_key, const char *address,
+			      enum consent_state *state_out)
+{
+	enum err err;
+
+	if (known_get(db, known_consent(account_key, address), state_out))
 		return ERR_OK;
+	err = state_load(db, account_key, address, state_out);
+	if (err == ERR_OK)
+		known_put(db, known_consent(account_key, address), state_out,
+			  sizeof *state_out);
+	return err;
+}
+
+/* Whoever is blocked, unknown to a closed account, or asks for one that is not there gets
+ * the same answer. */
+enum err db_consent_check(struct db *db, const struct db_account *account, const char *address,
+			  enum consent_state *state_out)
+{
+	enum err err = db_consent_get_state(db, account->account_key, address, state_out);
+
+	if (err != ERR_OK || *state_out == CONSENT_ACCEPTED)
+		return err;
 	if (*state_out == CONSENT_BLOCKED || account->strangers == STRANGERS_REFUSE)
 		return ERR_UNAVAILABLE;
 	return ERR_OK;
@@ -85,6 +105,7 @@ enum err db_consent_set(struct db *db, struct store_op *op)
 
 	if (err != ERR_OK)
 		return err;
+	known_drop(db, known_consent(caller.account_key, set->address.text));
 	if (set->state == CONSENT_NONE)
 		return forget(db, caller.account_key, set->address.text, set->from);
 	err = check_room(db, caller.account_key, set->address.text);

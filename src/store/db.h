@@ -30,6 +30,7 @@ struct db {
 	struct mailbox_usage *usage; /* by generation: items, bytes, last seq */
 	struct destination_entry
 		*destinations; /* by domain: key, last position, items, bytes */
+	struct known *known;   /* devices, recipients, consent (known.h) */
 	int64_t next_seq;      /* 0: not loaded */
 	int64_t reserved_seq;
 	/* The device whose caller the running operation has checked; 0: none. */
@@ -78,6 +79,7 @@ struct db_caller {
 	int64_t account_key;
 	int64_t generation;
 	uint8_t device_id;
+	bool receipts; /* the account sends them */
 	char user[USER_SIZE];
 	int64_t list_version;
 };
@@ -93,6 +95,13 @@ struct db_account {
 /* ERR_NOT_FOUND: no such account, or deleted. (accounts.c) */
 enum err db_account_find(struct db *db, const char *user,
 			 struct db_account *account_out) MUST_CHECK;
+
+/* Is there still a device of this generation? (sessions.c) */
+enum err db_device_exists(struct db *db, int64_t generation, bool *exists_out) MUST_CHECK;
+
+/* (consent.c) What the account has said about an address; itself it has accepted. */
+enum err db_consent_get_state(struct db *db, int64_t account_key, const char *address,
+			      enum consent_state *state_out) MUST_CHECK;
 
 /* (consent.c) May `address` reach this account? ERR_OK or ERR_UNAVAILABLE; state_out
  * is what the account has said about it: itself it has accepted. */
@@ -168,7 +177,8 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
 
-/* (outbox.c, mailbox.c) Drop what is remembered, after a rollback. */
+/* (known.c, outbox.c, mailbox.c) Drop what is remembered, after a rollback. */
+void db_known_forget(struct db *db);
 void db_mailbox_forget(struct db *db);
 void db_outbox_forget(struct db *db);
 

@@ -4,7 +4,10 @@
  * brings them: may this sender write, are these all of its devices, is there room. On the
  * write lane.
  */
+#include "known.h"
 #include "mail.h"
+
+#include <stddef.h>
 
 enum err db_listed_get(struct db *db, int64_t account_key, int64_t but,
 		       struct listed *listed_out)
@@ -26,20 +29,44 @@ enum err db_listed_get(struct db *db, int64_t account_key, int64_t but,
 	return query_end(&query);
 }
 
+/* Without its state. */
+static enum err recipient_load(struct db *db, const char *user, struct recipient *recipient)
+{
+	enum err err = db_account_find(db, user, &recipient->account);
+
+	return err != ERR_OK ? err
+			     : db_listed_get(db, recipient->account.account_key, 0,
+					     &recipient->listed);
+}
+
+static size_t used_size(const struct recipient *recipient)
+{
+	return offsetof(struct recipient, listed.devices) +
+	       recipient->listed.count * sizeof recipient->listed.devices[0];
+}
+
+static enum err recipient_find(struct db *db, const char *user, struct recipient *recipient)
+{
+	enum err err;
+
+	if (known_get(db, known_recipient(user), recipient))
+		return ERR_OK;
+	err = recipient_load(db, user, recipient);
+	if (err == ERR_OK)
+		known_put(db, known_recipient(user), recipient, used_size(recipient));
+	return err;
+}
+
 enum err db_recipient_get(struct db *db, const char *user, const char *sender,
 			  struct recipient *recipient_out)
 {
-	enum err err = db_account_find(db, user, &recipient_out->account);
+	enum err err = recipient_find(db, user, recipient_out);
 
 	if (err == ERR_NOT_FOUND)
 		return ERR_UNAVAILABLE;
-	if (err == ERR_OK)
-		err = db_consent_check(db, &recipient_out->account, sender,
-				       &recipient_out->state);
-	if (err == ERR_OK)
-		err = db_listed_get(db, recipient_out->account.account_key, 0,
-				    &recipient_out->listed);
-	return err;
+	return err != ERR_OK ? err
+			     : db_consent_check(db, &recipient_out->account, sender,
+						&recipient_out->state);
 }
 
 /* Both are in order of device id. */

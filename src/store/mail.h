@@ -14,12 +14,12 @@ struct device_ids {
 
 /* The devices of an account as far as envelopes go, in order of id. */
 struct listed {
+	size_t count;
 	struct {
 		uint8_t device_id;
 		uint16_t registration_id;
 		int64_t generation; /* of a local account, else 0 */
 	} devices[DEVICES_MAX];
-	size_t count;
 };
 
 /* --- deliver.c: messages into the mailboxes of one local account ----------------- */

@@ -3,6 +3,7 @@
  * Which function does which operation, and what is done around each.
  */
 #include "driver.h"
+#include "known.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -74,6 +75,29 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_PEERS_LIST] = OUT_FROM(peers_list, peers),
 };
 
+/* These write nothing that is known of devices, accounts and consent, or drop it themselves.
+ * After all others it is forgotten. */
+static const bool keeps_known[STORE_KIND_COUNT] = {
+	[STORE_REGISTER] = true,
+	[STORE_SESSION_OPEN] = true,
+	[STORE_SESSION_REFRESH] = true,
+	[STORE_SESSION_END] = true,
+	[STORE_CONSENT_SET] = true,
+	[STORE_CLAIM] = true,
+	[STORE_DEVICE_SUBSCRIBE] = true,
+	[STORE_REMOTE_LIST_PUT] = true,
+	[STORE_SEND] = true,
+	[STORE_MAILBOX_ACK] = true,
+	[STORE_EXPIRE] = true,
+	[STORE_TRANSACTION] = true,
+	[STORE_DESTINATION_PUT] = true,
+	[STORE_DESTINATION_REMOVE] = true,
+	[STORE_OUTBOX_SETTLE] = true,
+	[STORE_OUTBOX_RESET] = true,
+	[STORE_OUTBOX_EXPIRE] = true,
+	[STORE_PEER_PUT] = true,
+};
+
 /* Callers are marked as seen by the operations that write, at most once an hour. */
 static enum err mark_seen(struct db *db, int64_t now_ms)
 {
@@ -82,6 +106,7 @@ static enum err mark_seen(struct db *db, int64_t now_ms)
 	if (db->lane != LANE_WRITE || db->seen_generation == 0 ||
 	    now_ms - db->seen_ms < SEEN_EVERY_MS)
 		return ERR_OK;
+	known_drop(db, known_device(db->seen_generation));
 	query = query_begin(db, "UPDATE device SET last_seen_ms = ?2 WHERE generation = ?1");
 	query_int(&query, 1, db->seen_generation);
 	query_int(&query, 2, now_ms);
@@ -98,6 +123,8 @@ enum err db_run(struct db *db, struct store_op *op)
 	op->err = ERR_OK;
 	db->seen_generation = 0;
 	err = operation->run(db, op);
+	if (!keeps_known[op->kind])
+		db_known_forget(db);
 	if (err == ERR_STORE)
 		return err;
 	if (err != ERR_OK)
@@ -114,6 +141,7 @@ enum err db_run(struct db *db, struct store_op *op)
 
 void db_forget(struct db *db)
 {
+	db_known_forget(db);
 	db_mailbox_forget(db);
 	db_outbox_forget(db);
 }

@@ -3,6 +3,7 @@
  * Sending, local and remote, and what became of it (docs/protocol.md section 2.6). What
  * could refuse a message comes before the first write.
  */
+#include "known.h"
 #include "mail.h"
 
 #include "restante/crypto.h"
@@ -65,9 +66,7 @@ static enum err sent_put(struct db *db, struct op_send *send, int64_t generation
 	return query_run(&query);
 }
 
-/* Writing to somebody is accepting them, as long as the account may say more; it does not lift
- * a block. */
-static enum err recipient_accept(struct db *db, const struct op_send *send, int64_t account_key)
+static enum err acceptance_put(struct db *db, const struct op_send *send, int64_t account_key)
 {
 	struct query query = query_begin(
 		db, "INSERT INTO consent (account_key, address, state, since_ms)"
@@ -81,6 +80,19 @@ static enum err recipient_accept(struct db *db, const struct op_send *send, int6
 	query_int(&query, 4, send->op.now_ms);
 	query_int(&query, 5, CONSENT_REQUESTED);
 	return query_run(&query);
+}
+
+/* Writing to somebody is accepting them, as long as the account may say more; it does not lift
+ * a block. */
+static enum err recipient_accept(struct db *db, const struct op_send *send, int64_t account_key)
+{
+	enum consent_state state;
+	enum err err = db_consent_get_state(db, account_key, send->message->to.text, &state);
+
+	if (err != ERR_OK || state == CONSENT_ACCEPTED || state == CONSENT_BLOCKED)
+		return err;
+	known_drop(db, known_consent(account_key, send->message->to.text));
+	return acceptance_put(db, send, account_key);
 }
 
 /* How long a message waits where things wait for `most` at most. */

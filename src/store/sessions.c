@@ -5,6 +5,7 @@
  * their use until they expire, so that a second use is noticed.
  */
 #include "devices.h"
+#include "known.h"
 
 #include "restante/clock.h"
 
@@ -12,31 +13,74 @@
  * behind is believed further than this from now. */
 #define AHEAD_MS (1 * MINUTES_MS)
 
-enum err db_caller_get(struct db *db, const struct caller *caller, struct db_caller *caller_out)
+/* A device as callers need it. */
+struct device_row {
+	struct db_caller caller;
+	int64_t tokens_from_ms;
+	int64_t seen_ms;
+};
+
+static enum err device_load(struct db *db, int64_t generation, struct device_row *row_out)
 {
 	struct query query = query_begin(
-		db, "SELECT account_key, device_id, account.name, list_version, last_seen_ms"
-		    " FROM device JOIN account USING (account_key)"
-		    " WHERE generation = ?1 AND tokens_from_ms <= ?2");
-	bool found;
+		db, "SELECT account_key, device_id, account.receipts, account.name,"
+		    " list_version, tokens_from_ms, last_seen_ms"
+		    " FROM device JOIN account USING (account_key) WHERE generation = ?1");
+	enum err found = ERR_NOT_FOUND;
 
-	query_int(&query, 1, caller->generation);
-	query_int(&query, 2, caller->issued_at_ms);
-	found = query_row(&query);
-	if (found) {
-		*caller_out = (struct db_caller){
-			.account_key = column_int(&query, 0),
-			.generation = caller->generation,
-			.device_id = (uint8_t)column_int(&query, 1),
-			.list_version = column_int(&query, 3),
+	query_int(&query, 1, generation);
+	if (query_row(&query)) {
+		*row_out = (struct device_row){
+			.caller = {.account_key = column_int(&query, 0),
+				   .generation = generation,
+				   .device_id = (uint8_t)column_int(&query, 1),
+				   .receipts = column_int(&query, 2) != 0,
+				   .list_version = column_int(&query, 4)},
+			.tokens_from_ms = column_int(&query, 5),
+			.seen_ms = column_int(&query, 6),
 		};
-		column_text_to(&query, 2, caller_out->user, sizeof caller_out->user);
-		db->seen_generation = caller->generation;
-		db->seen_ms = column_int(&query, 4);
+		column_text_to(&query, 3, row_out->caller.user, sizeof row_out->caller.user);
+		found = ERR_OK;
 	}
-	if (query_end(&query) != ERR_OK)
-		return ERR_STORE;
-	return found ? ERR_OK : ERR_UNAUTHORIZED;
+	return query_end(&query) == ERR_OK ? found : ERR_STORE;
+}
+
+/* ERR_NOT_FOUND. */
+static enum err device_find(struct db *db, int64_t generation, struct device_row *row_out)
+{
+	enum err err;
+
+	if (known_get(db, known_device(generation), row_out))
+		return ERR_OK;
+	err = device_load(db, generation, row_out);
+	if (err == ERR_OK)
+		known_put(db, known_device(generation), row_out, sizeof *row_out);
+	return err;
+}
+
+enum err db_device_exists(struct db *db, int64_t generation, bool *exists_out)
+{
+	struct device_row row;
+	enum err err = device_find(db, generation, &row);
+
+	*exists_out = err == ERR_OK;
+	return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+enum err db_caller_get(struct db *db, const struct caller *caller, struct db_caller *caller_out)
+{
+	struct device_row row;
+	enum err err = device_find(db, caller->generation, &row);
+
+	if (err == ERR_NOT_FOUND ||
+	    (err == ERR_OK && row.tokens_from_ms > caller->issued_at_ms))
+		return ERR_UNAUTHORIZED;
+	if (err != ERR_OK)
+		return err;
+	*caller_out = row.caller;
+	db->seen_generation = caller->generation;
+	db->seen_ms = row.seen_ms;
+	return ERR_OK;
 }
 
 /* --- tokens --------------------------------------------------------------------------- */
@@ -51,6 +95,7 @@ static enum err mark_issued(struct db *db, int64_t generation, int64_t now_ms,
 		    " last_seen_ms = max(?2, min(max(last_seen_ms, tokens_from_ms), ?3))"
 		    " WHERE generation = ?1 RETURNING max(?2, tokens_from_ms)");
 
+	known_drop(db, known_device(generation));
 	query_int(&query, 1, generation);
 	query_int(&query, 2, now_ms);
 	query_int(&query, 3, now_ms + AHEAD_MS);
@@ -84,6 +129,7 @@ static enum err end_access_tokens(struct db *db, int64_t generation, int64_t now
 		    " tokens_from_ms = min(max(max(tokens_from_ms, last_seen_ms), ?2), ?3) + 1"
 		    " WHERE generation = ?1");
 
+	known_drop(db, known_device(generation));
 	query_int(&query, 1, generation);
 	query_int(&query, 2, now_ms);
 	query_int(&query, 3, now_ms + AHEAD_MS);

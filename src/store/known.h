@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the write lane remembers of devices, accounts and consent, so that a message between
+ * those that have written lately needs no query for them. A value is what a query has found.
+ * Who writes a row drops what is remembered of it; after an operation that may write others
+ * all is forgotten (ops.c). No other process writes these tables while the node runs. The
+ * read lane remembers nothing.
+ */
+#ifndef STORE_KNOWN_H
+#define STORE_KNOWN_H
+
+#include "db.h"
+
+enum known_kind { KNOWN_DEVICE, KNOWN_RECIPIENT, KNOWN_CONSENT };
+
+struct known_key {
+	int64_t kind;
+	int64_t number; /* generation, or the key of the account that has said something */
+	char text[ADDRESS_SIZE]; /* name, or address */
+};
+
+struct known_key known_device(int64_t generation);
+struct known_key known_recipient(const char *name);
+struct known_key known_consent(int64_t account_key, const char *address);
+
+/* Copies as many bytes as were put. */
+bool known_get(struct db *db, struct known_key key, void *value_out);
+/* Of what is not remembered yet. */
+void known_put(struct db *db, struct known_key key, const void *value, size_t size);
+void known_drop(struct db *db, struct known_key key);
+
+#endif
