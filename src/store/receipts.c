@@ -8,9 +8,9 @@
 
 #include "restante/crypto.h"
 
-/* --- who has to hear of it -------------------------------------------------------------- */
+/* --- removing --------------------------------------------------------------------------- */
 
-/* One acknowledged envelope whose sender gets a receipt. */
+/* An acknowledged envelope whose sender may get a receipt. */
 struct due {
 	struct due *next;
 	uint8_t message_id[MESSAGE_ID_SIZE];
@@ -20,111 +20,120 @@ struct due {
 	const char *token;
 };
 
+/* What was removed from a mailbox. */
+struct removal {
+	int64_t items;
+	int64_t envelopes;
+	int64_t bytes;
+	struct due *due, *last_due;
+};
+
 static struct due *due_read(const struct query *query, struct arena *arena)
 {
 	struct due *due = arena_new(arena, struct due);
-	struct bytes id = column_blob(query, 0, arena);
+	struct bytes id = column_bytes(query, 1);
 
 	memcpy(due->message_id, id.data, id.len < MESSAGE_ID_SIZE ? id.len : MESSAGE_ID_SIZE);
 	uuid7_format(due->message_id, due->id_text);
-	due->sender = column_text(query, 1, arena);
-	due->sender_generation = column_int(query, 2);
-	due->token = column_text(query, 3, arena);
+	due->sender = column_text(query, 2, arena);
+	due->sender_generation = column_int(query, 3);
+	due->token = column_text(query, 4, arena);
 	return due;
 }
 
-/* What an acknowledgement names: a mailbox, and in it all up to a number or a JSON array
- * of numbers. */
+static void due_add(struct removal *removal, struct due *due)
+{
+	if (removal->last_due != NULL)
+		removal->last_due->next = due;
+	else
+		removal->due = due;
+	removal->last_due = due;
+}
+
+static void row_count(const struct query *query, struct removal *removal)
+{
+	int64_t bytes = column_int(query, 0);
+
+	removal->items++;
+	removal->envelopes += bytes > 0;
+	removal->bytes += bytes;
+}
+
+static const char *seqs_write(struct arena *arena, const struct ack_request *ack)
+{
+	struct text text;
+
+	text_init(&text, arena, 16 * ack->n_seqs);
+	for (size_t i = 0; i < ack->n_seqs; i++)
+		text_printf(&text, "%s%lld", i == 0 ? "[" : ",", (long long)ack->seqs[i]);
+	text_puts(&text, ack->n_seqs == 0 ? "[]" : "]");
+	return text.data;
+}
+
+/* Everything in a mailbox up to a number, or the numbers of a JSON array. */
 struct range {
 	int64_t generation;
 	int64_t up_to;
 	const char *seqs; /* NULL: up_to */
 };
 
-static void range_bind(struct query *query, const struct range *range)
+/* One statement for each way of naming items, as two literals. */
+static struct query range_query(struct db *db, const struct range *range, const char *up_to_sql,
+				const char *seqs_sql)
 {
-	query_int(query, 1, range->generation);
-	if (range->seqs != NULL)
-		query_text(query, 2, range->seqs);
+	struct query query = query_begin(db, range->seqs == NULL ? up_to_sql : seqs_sql);
+
+	query_int(&query, 1, range->generation);
+	if (range->seqs == NULL)
+		query_int(&query, 2, range->up_to);
 	else
-		query_int(query, 2, range->up_to);
+		query_text(&query, 2, range->seqs);
+	return query;
 }
 
-/* The same statement for both ways of naming items, as two literals. */
-#define RANGE_QUERY(db, range, before, after)                                                  \
-	query_begin((db), (range)->seqs != NULL ? before                                       \
-				  "seq IN (SELECT value FROM json_each(?2))" after             \
-						: before "seq <= ?2" after)
-
-#define DUE_BEGINS                                                                             \
-	"SELECT m.message_id, m.sender, m.sender_generation, m.token"                          \
-	" FROM account a CROSS JOIN mailbox m CROSS JOIN consent c"                            \
-	" LEFT JOIN device d ON d.generation = m.sender_generation"                            \
-	" WHERE a.account_key = ?3 AND a.receipts = 1 AND m.generation = ?1 AND m."
-#define DUE_ENDS                                                                               \
-	" AND m.message_id IS NOT NULL"                                                        \
-	" AND c.account_key = ?3 AND c.address = m.sender AND c.state = 2"                     \
-	" AND (m.token IS NOT NULL OR d.generation IS NOT NULL) ORDER BY m.seq"
-
-/* The joins ask everything at once: receipts on, sender accepted, sender still there. The
- * state is a literal: a bound one could be that of a partial index, and so would have the
- * statement prepared anew every time. */
-static enum err due_collect(struct db *db, struct arena *arena, const struct range *range,
-			    int64_t account_key, struct due **due_out)
+/* Also what receipts may be due for, where the account has them on. */
+static enum err items_read(struct db *db, struct arena *arena, const struct range *range,
+			   bool receipts, struct removal *removal)
 {
-	struct query query = RANGE_QUERY(db, range, DUE_BEGINS, DUE_ENDS);
-	struct due **last = due_out;
+#define COLUMNS                                                                                \
+	"SELECT bytes, message_id, sender, sender_generation, token FROM mailbox"              \
+	" WHERE generation = ?1 AND seq "
+	struct query query =
+		range_query(db, range, COLUMNS "<= ?2 ORDER BY seq",
+			    COLUMNS "IN (SELECT value FROM json_each(?2)) ORDER BY seq");
+#undef COLUMNS
 
-	range_bind(&query, range);
-	query_int(&query, 3, account_key);
 	while (query_row(&query)) {
-		*last = due_read(&query, arena);
-		last = &(*last)->next;
+		row_count(&query, removal);
+		if (receipts && !column_is_null(&query, 1))
+			due_add(removal, due_read(&query, arena));
 	}
 	return query_end(&query);
 }
 
-/* --- removing --------------------------------------------------------------------------- */
-
-struct removal {
-	int64_t items;
-	int64_t envelopes;
-	int64_t bytes;
-};
-
-static enum err range_measure(struct db *db, const struct range *range, struct removal *removal)
+static enum err items_delete(struct db *db, const struct range *range)
 {
-	struct query query = RANGE_QUERY(
-		db, range,
-		"SELECT count(*), coalesce(sum(CASE WHEN bytes > 0 THEN 1 ELSE 0 END), 0),"
-		" CAST(coalesce(sum(bytes), 0) AS BIGINT)"
-		" FROM mailbox WHERE generation = ?1 AND ",
-		"");
+	struct query query = range_query(
+		db, range, "DELETE FROM mailbox WHERE generation = ?1 AND seq <= ?2",
+		"DELETE FROM mailbox WHERE generation = ?1"
+		" AND seq IN (SELECT value FROM json_each(?2))");
 
-	range_bind(&query, range);
-	while (query_row(&query)) {
-		removal->items = column_int(&query, 0);
-		removal->envelopes = column_int(&query, 1);
-		removal->bytes = column_int(&query, 2);
-	}
-	return query_end(&query);
+	return query_run(&query);
 }
 
-static enum err range_delete(struct db *db, const struct range *range, int64_t *removed_out)
+static enum err items_remove(struct db *db, struct op_mailbox_ack *ack, bool receipts,
+			     struct removal *removal)
 {
-	struct removal removal = {0};
-	struct query query;
-	enum err err = range_measure(db, range, &removal);
+	struct range range = {.generation = ack->caller.generation, .up_to = ack->ack->up_to};
+	enum err err;
 
-	*removed_out = removal.items;
-	if (err != ERR_OK || removal.items == 0)
+	if (range.up_to == 0)
+		range.seqs = seqs_write(ack->op.arena, ack->ack);
+	err = items_read(db, ack->op.arena, &range, receipts, removal);
+	if (err != ERR_OK || removal->items == 0)
 		return err;
-	query = RANGE_QUERY(db, range, "DELETE FROM mailbox WHERE generation = ?1 AND ", "");
-	range_bind(&query, range);
-	err = query_run(&query);
-	if (err == ERR_OK)
-		db_usage_subtract(db, range->generation, removal.envelopes, removal.bytes);
-	return err;
+	db_usage_subtract(db, range.generation, removal->envelopes, removal->bytes);
+	return items_delete(db, &range);
 }
 
 /* --- receipts --------------------------------------------------------------------------- */
@@ -184,51 +193,45 @@ static enum err receipt_remote(struct db *db, struct op_mailbox_ack *ack, const 
 	return db_outbox_put(db, op, &ack->effects, &put, &position);
 }
 
-static enum err receipts_make(struct db *db, struct op_mailbox_ack *ack,
-			      const struct db_caller *caller, const struct due *due)
+/* Is its sender accepted, and still there? */
+static enum err due_check(struct db *db, const struct db_caller *caller, const struct due *due,
+			  bool *due_out)
 {
-	struct address from;
-	enum err err = ERR_OK;
+	enum consent_state state;
+	enum err err = db_consent_get_state(db, caller->account_key, due->sender, &state);
 
-	address_make(caller->user, db->config->domain, &from);
-	for (; due != NULL && err == ERR_OK; due = due->next) {
-		if (due->token != NULL)
-			err = receipt_remote(db, ack, due, from.text, caller->device_id);
-		else
-			err = receipt_local(db, ack, due, from.text, caller->device_id);
-	}
+	*due_out = state == CONSENT_ACCEPTED;
+	if (err == ERR_OK && *due_out && due->token == NULL)
+		err = db_device_exists(db, due->sender_generation, due_out);
 	return err;
 }
 
-static const char *seqs_write(struct arena *arena, const struct ack_request *ack)
+static enum err receipt_make(struct db *db, struct op_mailbox_ack *ack,
+			     const struct db_caller *caller, const struct due *due)
 {
-	struct text text;
+	struct address from;
 
-	text_init(&text, arena, 16 * ack->n_seqs);
-	for (size_t i = 0; i < ack->n_seqs; i++)
-		text_printf(&text, "%s%lld", i == 0 ? "[" : ",", (long long)ack->seqs[i]);
-	text_puts(&text, ack->n_seqs == 0 ? "[]" : "]");
-	return text.data;
+	address_make(caller->user, db->config->domain, &from);
+	return due->token != NULL ? receipt_remote(db, ack, due, from.text, caller->device_id)
+				  : receipt_local(db, ack, due, from.text, caller->device_id);
 }
 
 enum err db_mailbox_ack(struct db *db, struct store_op *op)
 {
 	struct op_mailbox_ack *ack = (struct op_mailbox_ack *)op;
-	struct range range = {.up_to = ack->ack->up_to};
+	struct removal removal = {0};
 	struct db_caller caller;
-	struct due *due = NULL;
+	bool is_due;
 	enum err err = db_caller_get(db, &ack->caller, &caller);
 
-	if (err != ERR_OK)
-		return err;
-	range.generation = caller.generation;
-	if (range.up_to == 0)
-		range.seqs = seqs_write(op->arena, ack->ack);
-	err = due_collect(db, op->arena, &range, caller.account_key, &due);
 	if (err == ERR_OK)
-		err = range_delete(db, &range, &ack->removed);
-	if (err == ERR_OK)
-		err = receipts_make(db, ack, &caller, due);
+		err = items_remove(db, ack, caller.receipts, &removal);
+	ack->removed = removal.items;
+	for (struct due *due = removal.due; due != NULL && err == ERR_OK; due = due->next) {
+		err = due_check(db, &caller, due, &is_due);
+		if (err == ERR_OK && is_due)
+			err = receipt_make(db, ack, &caller, due);
+	}
 	return err;
 }
 
