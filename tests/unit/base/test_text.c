@@ -9,6 +9,8 @@
 
 #include "restante/text.h"
 
+#include <limits.h>
+
 static int setup(void **state)
 {
 	*state = arena_create();
@@ -63,6 +65,21 @@ static void a_format_fills_the_room_to_the_last_byte(void **state)
 	}
 }
 
+static void numbers_are_written_as_they_are(void **state)
+{
+	struct text text;
+
+	text_init(&text, *state, 0);
+	text_printf(&text, "%d %d %d,", INT_MIN, 0, INT_MAX);
+	text_printf(&text, "%u %u,", 0U, UINT_MAX);
+	text_printf(&text, "%lld %lld,", LLONG_MIN, LLONG_MAX);
+	text_printf(&text, "%s=%d%% %03d", "part", 7, 7);
+	assert_string_equal(text.data, "-2147483648 0 2147483647,0 4294967295,"
+				       "-9223372036854775808 9223372036854775807,"
+				       "part=7% 007");
+	assert_int_equal(strlen(text.data), text.len);
+}
+
 static void check_json(void *arena, struct bytes in, const char *want)
 {
 	struct text text;
@@ -88,6 +105,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(pieces_follow_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(text_outgrows_what_was_expected, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(numbers_are_written_as_they_are, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_format_fills_the_room_to_the_last_byte, setup,
 						teardown),
