@@ -184,6 +184,7 @@ static enum err sqlite_open(const struct store_config *config, enum store_lane l
 	char path[4096];
 	enum err err;
 
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	sqlite_path(config, path, sizeof path);
 	err = config->must_exist ? find_file(path) : create_file(path);
 	if (err != ERR_OK)
