@@ -40,6 +40,9 @@ bool inbox_post(struct inbox *inbox, struct message *message) MUST_CHECK;
 
 /* Gives a message back to its reply_to. Never fails, also after inbox_close(). */
 void inbox_return(struct message *message);
+/* The same for each message of a list; those that follow each other to one inbox arrive there
+ * together. */
+void inbox_return_all(struct message *list);
 
 /* Runs returned() or deliver() of everything that waits, in order, and of nothing
  * that arrives meanwhile. Returns how many. For loops that are woken. */

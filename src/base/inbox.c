@@ -50,21 +50,24 @@ void inbox_destroy(struct inbox **inbox)
 	*inbox = NULL;
 }
 
-/* Call with the lock held; releases it. As soon as it is released the receiver may
- * handle the message and destroy the inbox, so nothing of it is touched after that. */
-static void append_and_unlock(struct inbox *in, struct message *message)
+/* A list of messages. Call with the lock held; releases it. As soon as it is released the
+ * receiver may handle them and destroy the inbox, so nothing of it is touched after that. */
+static void append_and_unlock(struct inbox *in, struct message *first, struct message *last)
 {
 	void (*wake)(void *context) = in->first == NULL ? in->wake : NULL;
 	void *context = in->context;
 
-	message->next = NULL;
+	last->next = NULL;
 	if (in->first == NULL)
-		in->first = message;
+		in->first = first;
 	else
-		in->last->next = message;
-	in->last = message;
+		in->last->next = first;
+	in->last = last;
 	/* Not only when empty: of several waiting threads each takes a message. */
-	pthread_cond_signal(&in->arrival);
+	if (first == last)
+		pthread_cond_signal(&in->arrival);
+	else
+		pthread_cond_broadcast(&in->arrival);
 	pthread_mutex_unlock(&in->lock);
 	if (wake != NULL)
 		wake(context);
@@ -79,7 +82,7 @@ bool inbox_post(struct inbox *inbox, struct message *message)
 	}
 	inbox->posted++;
 	message->is_reply = false;
-	append_and_unlock(inbox, message);
+	append_and_unlock(inbox, message, message);
 	return true;
 }
 
@@ -89,7 +92,22 @@ void inbox_return(struct message *message)
 
 	pthread_mutex_lock(&in->lock);
 	message->is_reply = true;
-	append_and_unlock(in, message);
+	append_and_unlock(in, message, message);
+}
+
+void inbox_return_all(struct message *list)
+{
+	while (list != NULL) {
+		struct message *first = list;
+		struct message *last = list;
+
+		for (; list != NULL && list->reply_to == first->reply_to; list = list->next) {
+			list->is_reply = true;
+			last = list;
+		}
+		pthread_mutex_lock(&first->reply_to->lock);
+		append_and_unlock(first->reply_to, first, last);
+	}
 }
 
 /* Cuts at most max messages off the front. Call with the lock held. */

@@ -80,14 +80,12 @@ static void fail_all(struct store_op *first)
 
 static void give_back(struct store_op *first)
 {
-	struct message *next;
+	int64_t count = 0;
 
-	for (struct message *message = (struct message *)first; message != NULL;
-	     message = next) {
-		next = message->next;
-		metric_inc(store_ops_total);
-		inbox_return(message);
-	}
+	for (struct store_op *op = first; op != NULL; op = next_op(op))
+		count++;
+	metric_add(METRIC_store_ops_total, count);
+	inbox_return_all((struct message *)first);
 }
 
 /* The database is out of reach in the middle of a commit. Whatever arrives fails, until it can

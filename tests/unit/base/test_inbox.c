@@ -143,6 +143,31 @@ static void post_again(struct message *message, void *receiver)
 	assert_true(inbox_post(receiver, message));
 }
 
+static void a_returned_list_arrives_at_each_inbox_in_order(void **state)
+{
+	struct notes notes[2] = {0};
+	struct note note[5];
+	int wakes[2] = {0};
+	struct inbox *inbox[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		inbox[i] = inbox_create(1, count_wake, &wakes[i]);
+	make_notes(note, 5, &notes[0], inbox[0]);
+	make_notes(note + 2, 2, &notes[1], inbox[1]);
+	for (int i = 0; i < 4; i++)
+		note[i].message.next = &note[i + 1].message;
+	inbox_return_all(&note[0].message);
+	assert_int_equal(inbox_dispatch(inbox[0], NULL), 3);
+	assert_int_equal(inbox_dispatch(inbox[1], NULL), 2);
+	assert_string_equal(notes[0].seen, "r0r1r4");
+	assert_string_equal(notes[1].seen, "r0r1");
+	assert_int_equal(wakes[0], 1);
+	assert_int_equal(wakes[1], 1);
+	for (int i = 0; i < 2; i++)
+		inbox_destroy(&inbox[i]);
+}
+
 static void what_arrives_during_a_dispatch_waits_for_the_next(void **state)
 {
 	struct inbox *in = inbox_create(1, NULL, NULL);
@@ -359,6 +384,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(posted_and_returned_keep_one_order),
+		cmocka_unit_test(a_returned_list_arrives_at_each_inbox_in_order),
 		cmocka_unit_test(a_full_inbox_refuses_posts_but_takes_returns),
 		cmocka_unit_test(a_closed_inbox_refuses_posts_but_takes_returns),
 		cmocka_unit_test(only_an_empty_inbox_wakes),
