@@ -27,6 +27,8 @@
 
 #define BATCH_OPS	 256
 #define BATCH_BYTES	 ((size_t)4 << 20)
+#define BUSY_OPS	 4 /* taken at once: many write */
+#define GATHER_US	 1000
 #define LANES		 2
 #define OUTCOME_EVERY_US 50000
 
@@ -213,21 +215,37 @@ static void write_batch(struct lane *lane, struct store_op *batch, size_t count)
 	give_back(batch);
 }
 
+/* How many operations. */
+static size_t write_taken(struct lane *lane, struct message *taken)
+{
+	size_t ops = 0;
+
+	while (taken != NULL) {
+		size_t count;
+		struct store_op *batch = cut_batch(&taken, &count);
+
+		write_batch(lane, batch, count);
+		ops += count;
+	}
+	return ops;
+}
+
+/* A commit costs as much as ten messages do. So while many write, the next one waits a moment
+ * for more of them; who writes alone is not held up. */
 static void *write_main(void *arg)
 {
 	struct lane *lane = arg;
 	struct message *taken;
-	size_t count;
 
 	log_thread_name(lane->name);
 	while ((taken = inbox_wait(lane->inbox, BATCH_OPS)) != NULL) {
-		fault_wait_while_held();
-		while (taken != NULL) {
-			struct store_op *batch = cut_batch(&taken, &count);
+		size_t ops;
 
-			write_batch(lane, batch, count);
-		}
+		fault_wait_while_held();
+		ops = write_taken(lane, taken);
 		lane->backend->idle(lane->connection);
+		if (ops >= BUSY_OPS && ops < BATCH_OPS)
+			usleep(GATHER_US);
 	}
 	return NULL;
 }
