@@ -14,7 +14,6 @@
 struct due {
 	struct due *next;
 	uint8_t message_id[MESSAGE_ID_SIZE];
-	char id_text[UUID_TEXT_SIZE];
 	const char *sender;
 	int64_t sender_generation; /* 0: remote */
 	const char *token;
@@ -34,7 +33,6 @@ static struct due *due_read(const struct query *query, struct arena *arena)
 	struct bytes id = column_bytes(query, 1);
 
 	memcpy(due->message_id, id.data, id.len < MESSAGE_ID_SIZE ? id.len : MESSAGE_ID_SIZE);
-	uuid7_format(due->message_id, due->id_text);
 	due->sender = column_text(query, 2, arena);
 	due->sender_generation = column_int(query, 3);
 	due->token = column_text(query, 4, arena);
@@ -170,10 +168,13 @@ static enum err receipt_local(struct db *db, struct op_mailbox_ack *ack, const s
 			      const char *from, uint8_t device_id)
 {
 	struct store_op *op = &ack->op;
-	struct bytes body =
-		receipt_item_encode(op->arena, due->id_text, from, &device_id, 1, op->now_ms);
-	enum err err = receipt_put(db, op, &ack->effects, due->sender_generation, body);
+	char id_text[UUID_TEXT_SIZE];
+	enum err err;
 
+	uuid7_format(due->message_id, id_text);
+	err = receipt_put(
+		db, op, &ack->effects, due->sender_generation,
+		receipt_item_encode(op->arena, id_text, from, &device_id, 1, op->now_ms));
 	return err == ERR_OK ? taken_by_add(db, due, device_id) : err;
 }
 
@@ -185,11 +186,13 @@ static enum err receipt_remote(struct db *db, struct op_mailbox_ack *ack, const 
 		.domain = strchr(due->sender, '@') + 1,
 		.kind = FED_RECEIPT,
 		.expires_ms = op->now_ms + db->config->outbox_life_ms,
-		.body = fed_receipt_encode(op->arena, due->id_text, from, due->sender,
-					   &device_id, 1, op->now_ms, due->token),
 	};
+	char id_text[UUID_TEXT_SIZE];
 	int64_t position;
 
+	uuid7_format(due->message_id, id_text);
+	put.body = fed_receipt_encode(op->arena, id_text, from, due->sender, &device_id, 1,
+				      op->now_ms, due->token);
 	return db_outbox_put(db, op, &ack->effects, &put, &position);
 }
 

@@ -65,7 +65,11 @@ static struct letter letter_of(const struct intake *intake, const struct fed_ite
 
 static const char *device_address(const struct intake *intake, const struct fed_item *item)
 {
-	return arena_printf(intake->op->op.arena, "%s/%u", item->from.text, item->from_device);
+	struct text text;
+
+	text_init(&text, intake->op->op.arena, ADDRESS_SIZE + 4);
+	text_printf(&text, "%s/%u", item->from.text, item->from_device);
+	return text.data;
 }
 
 /* Also the devices that it did not reach then. */
