@@ -20,10 +20,9 @@ struct socket;
 /* What the node does with sockets. All calls come on the net thread. */
 struct socket_handlers {
 	/* A client asks for an upgrade; the request is not to be answered, only looked at.
-	 * *context_out becomes the socket's context; frames may be sent already. What the
-	 * request shows lives as long as the socket, the request itself only for this
-	 * call. An error refuses the upgrade, and closed() is not called; ERR_RATE_LIMITED
-	 * with request->retry_after_ms. */
+	 * *context_out becomes the socket's context; frames may be sent already. The
+	 * request lives for this call only. An error refuses the upgrade, and closed() is
+	 * not called; ERR_RATE_LIMITED with request->retry_after_ms. */
 	enum err (*open)(struct socket *socket, struct request *request, void **context_out);
 	/* One whole text frame; the bytes live for this call. Not after socket_close(). */
 	void (*frame)(struct socket *socket, void *context, struct bytes text);

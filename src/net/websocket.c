@@ -7,13 +7,14 @@
 
 #include "restante/text.h"
 
+#include <stdlib.h>
+
 #define QUEUE_MAX (8 * 1024 * 1024)
 #define KEY_LEN	  24 /* 16 bytes in base64 */
 #define KEY_GUID  "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 struct socket {
 	struct connection *connection;
-	struct arena *arena; /* was the request's */
 	void *context;
 	struct frame_reader reader;
 	size_t reserved;  /* of the budget, for what the reader holds */
@@ -90,20 +91,22 @@ static bool is_upgrade(struct exchange *x)
 	return true;
 }
 
-static struct socket *create(struct connection *c, struct exchange *x)
+static struct socket *create(struct connection *c)
 {
-	struct socket *s = arena_new(x->request.arena, struct socket);
+	struct socket *s = calloc(1, sizeof *s);
 
+	if (s == NULL)
+		fatal("out of memory");
 	s->connection = c;
-	s->arena = x->request.arena;
 	s->reader.message_max = c->server->config->socket_first_frame_max;
 	s->heard_ms = clock_monotonic_ms();
 	return s;
 }
 
-/* The exchange ends here, and its arena goes on with the socket. */
+/* The exchange ends here. */
 static void upgraded(struct connection *c, struct socket *s)
 {
+	exchange_destroy(c->exchange);
 	c->exchange = NULL;
 	c->socket = s;
 	c->state = CONNECTION_SOCKET;
@@ -116,6 +119,7 @@ static void upgraded(struct connection *c, struct socket *s)
 void websocket_open(struct connection *connection, struct exchange *exchange)
 {
 	struct buffer *out = &connection->output;
+	struct arena *arena = exchange->request.arena;
 	struct socket *s;
 	enum err err;
 
@@ -125,13 +129,13 @@ void websocket_open(struct connection *connection, struct exchange *exchange)
 	}
 	if (!is_upgrade(exchange))
 		return;
-	s = create(connection, exchange);
+	s = create(connection);
 	/* First, because the handler may already send. */
 	buffer_add(out, bytes_of_text(arena_printf(
-				s->arena,
+				arena,
 				"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
 				"connection: Upgrade\r\nsec-websocket-accept: %s\r\n\r\n",
-				accept_key(s->arena, exchange->head.websocket_key))));
+				accept_key(arena, exchange->head.websocket_key))));
 	connection->socket = s;
 	err = connection->server->config->sockets.open(s, &exchange->request, &s->context);
 	connection->socket = NULL;
@@ -139,6 +143,7 @@ void websocket_open(struct connection *connection, struct exchange *exchange)
 		upgraded(connection, s);
 		return;
 	}
+	free(s);
 	buffer_take(out, buffer_len(out));
 	metric_inc(http_refused_total);
 	request_fail(&exchange->request, err, NULL, NULL);
@@ -161,14 +166,13 @@ static void close_with(struct socket *s, uint16_t code, const char *reason)
 void websocket_closed(struct connection *connection)
 {
 	struct socket *s = connection->socket;
-	struct arena *arena = s->arena;
 
 	connection->socket = NULL;
 	metric_add(METRIC_sockets_open, -1);
 	connection->server->config->sockets.closed(s, s->context);
 	server_release(connection->server, s->reserved);
 	frame_reader_free(&s->reader);
-	arena_destroy(&arena);
+	free(s);
 }
 
 /* --- what comes in ----------------------------------------------------------------- */
