@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+/* Room for items that are out begins with so many. */
+#define LEAST_UNACKED  8
 /* A session that fell behind reads on when this many of its items are acknowledged. */
 #define ROOM_TO_READ   (LIVE_UNACKED_MAX / 2)
 #define READ_ITEMS_MAX 128
@@ -31,10 +33,11 @@ struct session {
 	UT_hash_handle hh;
 	struct live *live;
 	struct caller caller;
-	void *socket;			   /* NULL once closed */
-	int64_t cursor;			   /* last seq sent */
-	int64_t unacked[LIVE_UNACKED_MAX]; /* seqs that are out, ascending */
+	void *socket;	  /* NULL once closed */
+	int64_t cursor;	  /* last seq sent */
+	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
 	size_t n_unacked;
+	size_t unacked_room;
 	bool level;   /* everything in the mailbox up to now has been sent */
 	bool reading; /* a read is in the store */
 	bool missed;  /* something arrived while it was */
@@ -72,6 +75,12 @@ static struct session *session_find(struct live *live, int64_t generation)
 	return session;
 }
 
+static void session_free(struct session *session)
+{
+	free(session->unacked);
+	free(session);
+}
+
 /* --- sending ------------------------------------------------------------------------ */
 
 static void session_send(struct session *session, const struct text *frame)
@@ -96,8 +105,20 @@ static void session_send_items(struct session *session, struct arena *arena,
 	}
 }
 
+static void session_make_room(struct session *session)
+{
+	size_t room = session->unacked_room > 0 ? 2 * session->unacked_room : LEAST_UNACKED;
+
+	session->unacked = realloc(session->unacked, room * sizeof(*session->unacked));
+	if (session->unacked == NULL)
+		fatal("out of memory");
+	session->unacked_room = room;
+}
+
 static void session_count(struct session *session, int64_t seq)
 {
+	if (session->n_unacked == session->unacked_room)
+		session_make_room(session);
 	session->unacked[session->n_unacked++] = seq;
 	session->cursor = seq;
 }
@@ -124,7 +145,7 @@ static void mailbox_read(struct message *message)
 
 	session->reading = false;
 	if (session->socket == NULL) {
-		free(session);
+		session_free(session);
 	} else if (op->op.err == ERR_UNAUTHORIZED) {
 		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED,
 					    "session ended");
@@ -199,7 +220,7 @@ void session_close(struct session **session_p)
 		HASH_DEL(session->live->sessions, session);
 	session->socket = NULL;
 	if (!session->reading)
-		free(session);
+		session_free(session);
 }
 
 const struct caller *session_caller(const struct session *session)
@@ -234,6 +255,11 @@ void session_acked(struct session *session, const struct ack_request *ack)
 			session->unacked[kept++] = session->unacked[i];
 	}
 	session->n_unacked = kept;
+	if (kept == 0) {
+		free(session->unacked);
+		session->unacked = NULL;
+		session->unacked_room = 0;
+	}
 	session_pump(session);
 }
 
