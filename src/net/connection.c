@@ -37,6 +37,29 @@ static void unlink_connection(struct server *server, struct connection *c)
 	metric_add(METRIC_connections_open, -1);
 }
 
+static void link_ready(struct server *server, struct connection *c)
+{
+	if (c->ready)
+		return;
+	c->ready = true;
+	c->next_ready = server->ready;
+	c->previous_ready = NULL;
+	if (c->next_ready != NULL)
+		c->next_ready->previous_ready = c;
+	server->ready = c;
+}
+
+static void unlink_ready(struct server *server, struct connection *c)
+{
+	if (!c->ready)
+		return;
+	c->ready = false;
+	*(c->previous_ready != NULL ? &c->previous_ready->next_ready : &server->ready) =
+		c->next_ready;
+	if (c->next_ready != NULL)
+		c->next_ready->previous_ready = c->previous_ready;
+}
+
 static void adopted(struct connection *c, struct lws *wsi)
 {
 	struct server *server = server_of(wsi);
@@ -57,6 +80,7 @@ static void closed(struct connection *c)
 	struct server *server = c->server;
 
 	unlink_connection(server, c);
+	unlink_ready(server, c);
 	c->dead = true;
 	if (c->socket != NULL)
 		websocket_closed(c);
@@ -74,11 +98,15 @@ size_t connection_unsent(const struct connection *connection)
 	return buffer_len(&connection->output) + connection->body.len;
 }
 
+static void put_off_write_deadline(struct connection *c)
+{
+	c->write_deadline_ms = clock_monotonic_ms() + c->server->config->request_timeout_ms;
+}
+
 void connection_want_write(struct connection *connection)
 {
-	connection->write_deadline_ms =
-		clock_monotonic_ms() + connection->server->config->request_timeout_ms;
-	lws_callback_on_writable(connection->wsi);
+	put_off_write_deadline(connection);
+	link_ready(connection->server, connection);
 }
 
 void connection_kill(struct connection *connection)
@@ -189,14 +217,13 @@ static void piece_written(struct connection *c, size_t len)
 		c->body = bytes_of(c->body.data + len, c->body.len - len);
 }
 
-/* What the kernel does not take of a piece is kept by libwebsockets, which calls again
+/* What the kernel does not take of a piece is kept by libwebsockets, which says
  * when it is gone. Until then nothing is read: with something to write left over,
  * libwebsockets would not read either, but ask the kernel again and again. */
 static int write_some(struct connection *c)
 {
 	size_t written = 0;
 
-	c->choked = false;
 	while (connection_unsent(c) > 0 && !c->choked && written < BURST_MAX) {
 		struct bytes piece = next_piece(c);
 
@@ -208,13 +235,20 @@ static int write_some(struct connection *c)
 		written += piece.len;
 		c->choked = lws_partial_buffered(c->wsi) != 0;
 	}
-	if (connection_unsent(c) > 0 || c->choked)
-		connection_want_write(c);
+	if (written == 0 || (connection_unsent(c) == 0 && !c->choked))
+		return 0;
+	put_off_write_deadline(c);
+	/* What is left after a burst waits for the turn of the others. */
+	if (!c->choked)
+		lws_callback_on_writable(c->wsi);
 	return 0;
 }
 
-static int writable(struct connection *c)
+/* Once for all that a turn of the loop brought, so that there are few writes; and without
+ * asking the kernel first, which costs as much as a write. */
+static int serve(struct connection *c)
 {
+	unlink_ready(c->server, c);
 	if (c->dead || write_some(c) < 0)
 		return -1;
 	if (connection_unsent(c) == 0 && !c->choked) {
@@ -225,6 +259,22 @@ static int writable(struct connection *c)
 	}
 	process_input(c);
 	return 0;
+}
+
+static int writable(struct connection *c)
+{
+	c->choked = false;
+	return serve(c);
+}
+
+void connections_serve(struct server *server)
+{
+	while (server->ready != NULL) {
+		struct connection *c = server->ready;
+
+		if (serve(c) < 0)
+			connection_kill(c);
+	}
 }
 
 void connection_sweep(struct connection *connection, int64_t now_ms)

@@ -71,6 +71,9 @@ struct connection {
 	struct lws *wsi;
 	struct connection *next;
 	struct connection *previous;
+	struct connection *next_ready;
+	struct connection *previous_ready;
+	bool ready; /* among those that are served before the loop waits */
 	enum connection_state state;
 	bool dead;    /* will be closed by the loop as soon as it comes round */
 	bool reading; /* what the loop was told last */
@@ -94,14 +97,16 @@ struct server {
 	const struct server_config *config;
 	uv_loop_t loop;
 	uv_timer_t sweep;
+	uv_prepare_t serve; /* before the loop waits */
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
 	struct inbox *inbox;
 	struct listener *listener;
 	struct connection *connections;
 	size_t n_connections;
-	struct tally *sources; /* of connections */
-	size_t held;	       /* bytes of the budget */
+	struct connection *ready; /* with something to write, or to go on with */
+	struct tally *sources;	  /* of connections */
+	size_t held;		  /* bytes of the budget */
 	int64_t head_timeout_ms;
 	int64_t next_tick_ms;
 	bool draining;
@@ -148,7 +153,9 @@ void tls_reload(struct server *server);
 /* The callback of libwebsockets for all that happens to connections. */
 int connection_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		     size_t len);
+/* Before the loop waits: writes, and goes on with what the writing held up. */
 void connection_want_write(struct connection *connection);
+void connections_serve(struct server *server);
 /* Call when all is written: says goodbye and waits a little for the client to leave,
  * because closing with unread bytes would take the last reply away from it. */
 void connection_finish(struct connection *connection);

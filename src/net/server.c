@@ -112,6 +112,11 @@ static void sweep(uv_timer_t *timer)
 		server->config->tick(server->config->context, clock_now_ms());
 }
 
+static void serve(uv_prepare_t *prepare)
+{
+	connections_serve(prepare->data);
+}
+
 static int64_t smaller(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -275,6 +280,9 @@ enum err server_create(const struct server_config *config, struct server **serve
 	uv_timer_init(&server->loop, &server->sweep);
 	server->sweep.data = server;
 	uv_timer_start(&server->sweep, sweep, sweep_period_ms(server), sweep_period_ms(server));
+	uv_prepare_init(&server->loop, &server->serve);
+	server->serve.data = server;
+	uv_prepare_start(&server->serve, serve);
 	err = create_context(server);
 	if (err == ERR_OK)
 		err = open_listener(server);
@@ -296,6 +304,7 @@ void server_destroy(struct server **server)
 		continue;
 	listener_close(&s->listener);
 	uv_close((uv_handle_t *)&s->sweep, NULL);
+	uv_close((uv_handle_t *)&s->serve, NULL);
 	/* With a loop that is not its own libwebsockets goes in two steps: the first one
 	 * closes its handles, which takes the loop, the second one frees the rest. */
 	if (s->lws != NULL)
