@@ -53,7 +53,7 @@ LIBRARIES = [
     (r"(postgresql/)?(libpq.*|pg_config.*)", ["src/store/"]),
     (r"sodium(\.h|/.*)", ["src/crypto/"]),
     (r"jwt.*\.h", ["src/crypto/"]),
-    (r"openssl/.*", ["src/crypto/"]),
+    (r"openssl/.*", ["src/crypto/", "src/net/tls.c"]),
     (r"yaml\.h", ["src/config/"]),
 ]
 

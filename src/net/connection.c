@@ -178,26 +178,50 @@ static void process_input(struct connection *c)
 	connection_update_reading(c);
 }
 
-static int received(struct connection *c, struct bytes in)
+static void take(struct connection *c, struct bytes in)
 {
 	size_t used;
 
+	if (buffer_len(&c->input) > 0) {
+		buffer_add(&c->input, in);
+		process_input(c);
+		return;
+	}
+	used = process(c, in);
+	buffer_add(&c->input, bytes_of(in.data + used, in.len - used));
+	connection_update_reading(c);
+}
+
+/* What TLS has taken from the kernel ahead of what libwebsockets has read. */
+static int take_more(struct connection *c)
+{
+	size_t taken = 0;
+	int n = 1;
+
+	while (n > 0 && c->reading && !c->dead && taken < PIECE_MAX) {
+		n = tls_read_more(c, c->server->record);
+		if (n > 0)
+			take(c, bytes_of(c->server->record, (size_t)n));
+		taken += n > 0 ? (size_t)n : 0;
+	}
+	/* What is left waits for the turn of the others. */
+	if (taken >= PIECE_MAX)
+		lws_callback_on_writable(c->wsi);
+	return n;
+}
+
+static int received(struct connection *c, struct bytes in)
+{
 	if (c->dead)
 		return 0;
 	if (!c->heard) {
 		c->heard = true;
 		/* That of libwebsockets for the handshake; ours go on. */
 		lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
+		tls_read_ahead(c);
 	}
-	if (buffer_len(&c->input) > 0) {
-		buffer_add(&c->input, in);
-		process_input(c);
-		return 0;
-	}
-	used = process(c, in);
-	buffer_add(&c->input, bytes_of(in.data + used, in.len - used));
-	connection_update_reading(c);
-	return 0;
+	take(c, in);
+	return take_more(c) < 0 ? -1 : 0;
 }
 
 static struct bytes next_piece(const struct connection *c)
@@ -258,7 +282,7 @@ static int serve(struct connection *c)
 			websocket_sent(c);
 	}
 	process_input(c);
-	return 0;
+	return take_more(c) < 0 ? -1 : 0;
 }
 
 static int writable(struct connection *c)

@@ -36,6 +36,7 @@
 #define NEVER		INT64_MAX
 /* Bytes of one read and one write. */
 #define PIECE_MAX	(64 * 1024)
+#define TLS_RECORD_MAX	(16 * 1024)
 /* Bytes that are kept of the requests after the one that is being answered. */
 #define AHEAD_MAX	(16 * 1024)
 
@@ -105,8 +106,9 @@ struct server {
 	struct connection *connections;
 	size_t n_connections;
 	struct connection *ready; /* with something to write, or to go on with */
-	struct tally *sources;	  /* of connections */
-	size_t held;		  /* bytes of the budget */
+	uint8_t record[TLS_RECORD_MAX];
+	struct tally *sources; /* of connections */
+	size_t held;	       /* bytes of the budget */
 	int64_t head_timeout_ms;
 	int64_t next_tick_ms;
 	bool draining;
@@ -147,6 +149,12 @@ int listener_port(const struct listener *listener);
 /* Fills in what concerns TLS. */
 void tls_configure(const struct server_config *config, struct lws_context_creation_info *info);
 void tls_reload(struct server *server);
+/* From now on TLS takes from the kernel whatever is there. Call when libwebsockets has read
+ * for the first time, and tls_read_more() whenever it has read. */
+void tls_read_ahead(struct connection *connection);
+/* Reads bytes that were taken from the kernel already. Returns how many; 0: there are none, the
+ * loop says when there are; -1: the connection is broken. */
+int tls_read_more(struct connection *connection, uint8_t record[TLS_RECORD_MAX]);
 
 /* --- connection.c ------------------------------------------------------------------ */
 

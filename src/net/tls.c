@@ -4,6 +4,9 @@
  */
 #include "net.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #define OLD_PROTOCOLS (SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1)
 /* The nearest to a session cache we need are the tickets of TLS 1.3. */
 #define HARDENING     (SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION)
@@ -66,4 +69,35 @@ void tls_reload(struct server *server)
 	}
 	lws_tls_cert_updated(server->lws, config->certificate, config->key, NULL, 0, NULL, 0);
 	log_info(tls, "reloaded=yes file=%s", log_quote(config->certificate));
+}
+
+/* Not before: libwebsockets would not notice what came with the end of the handshake. */
+void tls_read_ahead(struct connection *connection)
+{
+	SSL *ssl = lws_get_ssl(connection->wsi);
+
+	if (ssl != NULL)
+		SSL_set_read_ahead(ssl, 1);
+}
+
+int tls_read_more(struct connection *connection, uint8_t record[TLS_RECORD_MAX])
+{
+	SSL *ssl = lws_get_ssl(connection->wsi);
+	int n;
+
+	if (ssl == NULL || SSL_has_pending(ssl) == 0)
+		return 0;
+	ERR_clear_error();
+	n = SSL_read(ssl, record, TLS_RECORD_MAX);
+	if (n > 0)
+		return n;
+	switch (SSL_get_error(ssl, n)) {
+	case SSL_ERROR_WANT_READ:
+		return 0;
+	case SSL_ERROR_WANT_WRITE:
+		lws_callback_on_writable(connection->wsi);
+		return 0;
+	default:
+		return -1;
+	}
 }
