@@ -8,9 +8,7 @@
 
 #include <stdlib.h>
 
-#define SMALLEST_ROOM 256
-/* An idle connection keeps at most this much. */
-#define KEPT_ROOM     4096
+#define SMALLEST_ROOM 1024
 
 uint8_t *buffer_room(struct buffer *buffer, size_t len)
 {
@@ -58,11 +56,7 @@ void buffer_add(struct buffer *buffer, struct bytes bytes)
 void buffer_take(struct buffer *buffer, size_t len)
 {
 	buffer->start += len;
-	if (buffer->start < buffer->end)
-		return;
-	buffer->start = 0;
-	buffer->end = 0;
-	if (buffer->cap > KEPT_ROOM)
+	if (buffer->start == buffer->end)
 		buffer_free(buffer);
 }
 

@@ -19,7 +19,7 @@ struct buffer {
 uint8_t *buffer_room(struct buffer *buffer, size_t len);
 void buffer_added(struct buffer *buffer, size_t len);
 void buffer_add(struct buffer *buffer, struct bytes bytes);
-/* Takes bytes off the front. Large room of an emptied buffer is freed. */
+/* Takes bytes off the front. An emptied buffer has no room: most connections are idle. */
 void buffer_take(struct buffer *buffer, size_t len);
 void buffer_free(struct buffer *buffer);
 

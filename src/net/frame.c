@@ -260,6 +260,7 @@ void frame_write(struct buffer *out, enum opcode opcode, struct bytes payload)
 	}
 	for (size_t i = 2; i < len; i++)
 		head[i] = (uint8_t)((uint64_t)payload.len >> (8 * (len - 1 - i)));
+	buffer_room(out, len + payload.len);
 	buffer_add(out, bytes_of(head, len));
 	buffer_add(out, payload);
 }
