@@ -205,6 +205,28 @@ static void reads_close_frames(void **state)
 	assert_error(CLOSE_INVALID_TEXT, only(0x88, "\x03\xe8\xff", 3));
 }
 
+static void unmasks_pieces_of_any_size(void **state)
+{
+	char text[300];
+	uint8_t data[400];
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)('a' + i % 23);
+	len = put(data, 0x81, text, sizeof text);
+	for (size_t size = 1; size < 40; size++) {
+		struct frame_reader r = {.message_max = MESSAGE_MAX};
+		struct frame frame = {.kind = FRAME_NONE};
+
+		for (size_t at = 0; at < len; at += size)
+			frame = read_one(&r, data + at, len - at < size ? len - at : size);
+		assert_int_equal(FRAME_TEXT, frame.kind);
+		assert_true(bytes_equal(frame.payload, bytes_of(text, sizeof text)));
+		frame_reader_free(&r);
+	}
+}
+
 static void writes_frames(void **state)
 {
 	static const size_t lengths[] = {0, 1, 125, 126, 65535, 65536};
@@ -284,11 +306,26 @@ static void knows_utf_8(void **state)
 		assert_false(frame_text_is_valid(bytes_of_text(bad[i])));
 }
 
+static void looks_at_every_byte_of_text(void **state)
+{
+	char text[25];
+
+	(void)state;
+	for (size_t at = 0; at < sizeof text - 1; at++) {
+		memset(text, 'a', sizeof text);
+		memcpy(text + at, "\xc3\xa9", 2);
+		assert_true(frame_text_is_valid(bytes_of(text, sizeof text)));
+		text[at + 1] = 'a';
+		assert_false(frame_text_is_valid(bytes_of(text, sizeof text)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_byte_by_byte),
 		cmocka_unit_test(reads_many_at_once),
+		cmocka_unit_test(unmasks_pieces_of_any_size),
 		cmocka_unit_test(joins_fragments_around_control_frames),
 		cmocka_unit_test(refuses_wrong_frames),
 		cmocka_unit_test(refuses_a_second_message_in_a_message),
@@ -297,6 +334,7 @@ int main(void)
 		cmocka_unit_test(writes_frames),
 		cmocka_unit_test(writes_close_frames),
 		cmocka_unit_test(knows_utf_8),
+		cmocka_unit_test(looks_at_every_byte_of_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
