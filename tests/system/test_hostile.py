@@ -484,6 +484,36 @@ def test_handshake_is_refused(node, old, new):
     assert 400 <= status < 500 and body["success"] is False
 
 
+@pytest.mark.parametrize("held_back", [0, 10])
+def test_tls_records_that_come_together_are_all_read(node, alice, held_back):
+    """With the end of the handshake before them, and after one that makes the node wait: a token
+    to be checked. The last record may come in parts."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = node.lab.tls.wrap_bio(into, out, server_hostname=node.domain)
+    auth = json.dumps({"type": "auth", "token": alice.access_token}).encode()
+
+    def receive(sock, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                sock.sendall(out.read())
+                into.write(sock.recv(65536))
+
+    with socket.create_connection((ADDRESS, node.port), 10) as sock:
+        receive(sock, tls.do_handshake)
+        for record in ["\r\n".join([*HANDSHAKE, "", ""]).encode(), frame(TEXT, auth),
+                       *[frame(TEXT, GOOD)] * 100]:
+            tls.write(record)
+        data = out.read()
+        sock.sendall(data[:len(data) - held_back])
+        time.sleep(0.2)
+        sock.sendall(data[len(data) - held_back:])
+        answer = b""
+        while answer.count(b"pong") < 100:
+            answer += receive(sock, tls.read)
+
+
 def test_unauthenticated_socket_is_closed_in_time(unauthenticated):
     code, seconds = unauthenticated()
     assert code == 4401 and 9 < seconds < 13
