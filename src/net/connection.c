@@ -196,18 +196,19 @@ static void take(struct connection *c, struct bytes in)
 static int take_more(struct connection *c)
 {
 	size_t taken = 0;
-	int n = 1;
 
-	while (n > 0 && c->reading && !c->dead && taken < PIECE_MAX) {
-		n = tls_read_more(c, c->server->record);
-		if (n > 0)
-			take(c, bytes_of(c->server->record, (size_t)n));
-		taken += n > 0 ? (size_t)n : 0;
+	while (c->reading && !c->dead && taken < PIECE_MAX) {
+		int n = tls_read_more(c, c->server->record);
+
+		if (n <= 0)
+			return n;
+		take(c, bytes_of(c->server->record, (size_t)n));
+		taken += (size_t)n;
 	}
 	/* What is left waits for the turn of the others. */
 	if (taken >= PIECE_MAX)
 		lws_callback_on_writable(c->wsi);
-	return n;
+	return 0;
 }
 
 static int received(struct connection *c, struct bytes in)
