@@ -292,6 +292,8 @@ static int writable(struct connection *c)
 	return serve(c);
 }
 
+/* Whoever is ready again, perhaps because its client sends on and on, comes after what the
+ * loop brings for others. */
 void connections_serve(struct server *server)
 {
 	while (server->ready != NULL) {
@@ -299,6 +301,10 @@ void connections_serve(struct server *server)
 
 		if (serve(c) < 0)
 			connection_kill(c);
+		if (c->ready) {
+			unlink_ready(server, c);
+			lws_callback_on_writable(c->wsi);
+		}
 	}
 }
 
