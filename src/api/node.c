@@ -120,6 +120,7 @@ static void node_expire(struct node *node, int64_t now_ms)
 	op->op.message.reply_to = node->inbox;
 	op->op.message.returned = node_expired;
 	op->limit = EXPIRE_ROWS;
+	node->expiry_ms = now_ms;
 	node->next_expiry_ms = now_ms + (node->ready ? EXPIRE_EVERY_MS : SECONDS_MS);
 	node->expiring = node_post(node, &op->op);
 	if (!node->expiring)

@@ -48,6 +48,7 @@ struct node {
 
 	struct client *waiting; /* sockets without a token yet (socket.c) */
 	bool expiring;		/* housekeeping is in the store */
+	int64_t expiry_ms;	/* since when, or when it was last; monotonic, as the next */
 	int64_t next_expiry_ms;
 	char no_password_hash[128]; /* matches nothing: for accounts without one */
 	bool ready;		    /* the last housekeeping found the store in order */

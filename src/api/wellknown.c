@@ -5,7 +5,10 @@
 #include "handlers.h"
 #include "handler.h"
 
+#include "restante/clock.h"
 #include "restante/metrics.h"
+
+#define LOOK_EVERY_MS (2 * SECONDS_MS)
 
 void wellknown_document(struct request *request)
 {
@@ -23,9 +26,16 @@ void health(struct request *request)
 	request_ok(request, bytes_of_text("{\"status\":\"ok\"}"));
 }
 
+/* The store is looked at by housekeeping (node.c), more often where somebody wants to know. One
+ * that does not come to an end with it works no more. */
 void readiness(struct request *request)
 {
-	if (request_node(request)->ready)
+	struct node *node = request_node(request);
+	int64_t since_ms = clock_monotonic_ms() - node->expiry_ms;
+
+	if (since_ms > LOOK_EVERY_MS)
+		node->next_expiry_ms = 0;
+	if (node->ready && !(node->expiring && since_ms > LOOK_EVERY_MS))
 		request_ok(request, bytes_of_text("{\"status\":\"ready\"}"));
 	else
 		request_fail(request, ERR_STORE, NULL, NULL);
