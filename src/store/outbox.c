@@ -350,16 +350,25 @@ static void items_take(struct query *query, struct op_outbox_read *read)
 enum err db_outbox_read(struct db *db, struct store_op *op)
 {
 	struct op_outbox_read *read = (struct op_outbox_read *)op;
+	/* Bodies only of those that are taken, and of the next: a database may send all rows
+	 * before the first one is looked at. */
 	struct query query =
-		query_begin(db, "SELECT o.position, o.expires_ms, o.kind, o.bytes, o.body"
+		query_begin(db, "SELECT o.position, o.expires_ms, o.kind, o.bytes, o.body FROM"
+				" (SELECT item_key, row_number() OVER by_position AS number,"
+				" sum(bytes) OVER by_position - bytes AS ahead FROM"
+				" (SELECT o.item_key, o.position, o.bytes"
 				" FROM destination d CROSS JOIN outbox o"
 				" WHERE d.domain = ?1 AND o.destination_key = d.destination_key"
-				" AND o.position > ?2 ORDER BY o.position LIMIT ?3");
+				" AND o.position > ?2 ORDER BY o.position LIMIT ?3) AS front"
+				" WINDOW by_position AS (ORDER BY position)) AS sized"
+				" CROSS JOIN outbox o WHERE o.item_key = sized.item_key"
+				" AND (ahead <= ?4 OR number <= 2) ORDER BY o.position");
 
 	read->items = arena_array(op->arena, struct outbox_item, read->limit + 1);
 	query_text(&query, 1, read->domain);
 	query_int(&query, 2, read->after);
 	query_int(&query, 3, (int64_t)read->limit + 1);
+	query_int(&query, 4, (int64_t)read->max_bytes);
 	items_take(&query, read);
 	return query_end(&query);
 }
