@@ -8,13 +8,15 @@
 
 #include "restante/clock.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* A server that is silent for so long is gone; it ends its own statements before. */
-#define ANSWER_MS 40000
+#define ANSWER_MS 10000
 
+/* Of the server only the first line: those below it may show what is in the database. */
 static void fail(struct pg_link *link, const char *reason, const char *sqlstate)
 {
 	if (link->failed)
@@ -24,6 +26,20 @@ static void fail(struct pg_link *link, const char *reason, const char *sqlstate)
 	snprintf(link->sqlstate, sizeof link->sqlstate, "%s", sqlstate != NULL ? sqlstate : "");
 }
 
+/* One line for each host that was tried. */
+static void fail_to_connect(struct pg_link *link, const char *reason)
+{
+	size_t len;
+
+	fail(link, "", NULL);
+	snprintf(link->error, sizeof link->error, "%s", reason);
+	for (len = strlen(link->error); len > 0 && link->error[len - 1] == '\n'; len--)
+		link->error[len - 1] = '\0';
+	for (char *c = link->error; *c != '\0'; c++)
+		if (*c == '\n' || *c == '\t')
+			*c = ' ';
+}
+
 static bool is_alive(const struct pg_link *link)
 {
 	return link->conn != NULL && PQstatus(link->conn) == CONNECTION_OK;
@@ -31,16 +47,53 @@ static bool is_alive(const struct pg_link *link)
 
 static void lose(struct pg_link *link)
 {
-	fail(link, link->conn != NULL ? PQerrorMessage(link->conn) : "not connected", NULL);
+	const char *reason = link->conn != NULL ? PQerrorMessage(link->conn) : "not connected";
+
+	fail(link, link->silent ? "the server does not answer" : reason, NULL);
 	pg_disconnect(link);
 }
 
 /* --- connecting ----------------------------------------------------------------------- */
 
-static void ignore_notice(void *context, const char *message)
+/* A commit that waits for a standby can be told not to. It is then said to be done, with a
+ * warning. All other notices are ignored. */
+static void take_notice(void *context, const PGresult *notice)
 {
-	(void)context;
-	(void)message;
+	const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+
+	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
+		((struct pg_link *)context)->unreplicated = true;
+}
+
+static bool is_clear(const PQconninfoOption *option)
+{
+	if (option->val == NULL)
+		return true;
+	if (strcmp(option->keyword, "port") == 0)
+		return strspn(option->val, "0123456789,") == strlen(option->val);
+	return (strncmp(option->keyword, "host", 4) != 0 &&
+		strcmp(option->keyword, "dbname") != 0) ||
+	       strchr(option->val, '@') == NULL;
+}
+
+/* libpq says what it does not understand, which may be a piece of the password. */
+static bool is_sound(const char *url)
+{
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	bool sound = options != NULL;
+
+	for (size_t i = 0; sound && options[i].keyword != NULL; i++)
+		sound = is_clear(&options[i]);
+	PQconninfoFree(options);
+	return sound;
+}
+
+/* One that does not say so is no server itself, but a pool. */
+static bool is_utf8(const PGconn *conn)
+{
+	const char *encoding = PQparameterStatus(conn, "server_encoding");
+
+	return encoding == NULL || strcmp(encoding, "UTF8") == 0;
 }
 
 /* What stands before the URL is for it to override. */
@@ -62,14 +115,26 @@ static PGconn *connect_to(const char *url)
 
 enum err pg_connect(struct pg_link *link, const char *url)
 {
-	*link = (struct pg_link){.conn = connect_to(url)};
-	if (!is_alive(link) || PQsetnonblocking(link->conn, 1) != 0 ||
-	    PQenterPipelineMode(link->conn) != 1) {
-		lose(link);
+	*link = (struct pg_link){0};
+	if (!is_sound(url)) {
+		fail(link,
+		     "store.url cannot be read; in a password write %40 for @, %2F for /, "
+		     "%25 for %",
+		     NULL);
 		return ERR_STORE;
 	}
-	PQsetNoticeProcessor(link->conn, ignore_notice, NULL);
-	return ERR_OK;
+	link->conn = connect_to(url);
+	if (!is_alive(link))
+		fail_to_connect(link, PQerrorMessage(link->conn));
+	else if (!is_utf8(link->conn))
+		fail(link, "the encoding of the database is not UTF8", NULL);
+	else if (PQsetnonblocking(link->conn, 1) != 0 || PQenterPipelineMode(link->conn) != 1)
+		fail(link, PQerrorMessage(link->conn), NULL);
+	else
+		PQsetNoticeReceiver(link->conn, take_notice, link);
+	if (link->failed)
+		pg_disconnect(link);
+	return link->failed ? ERR_STORE : ERR_OK;
 }
 
 static void drop_copied(struct pg_link *link)
@@ -88,6 +153,22 @@ void pg_disconnect(struct pg_link *link)
 	link->unread = 0;
 }
 
+/* Nothing was asked, so what can be read is the end, perhaps after a word about it. */
+bool pg_is_lost(struct pg_link *link)
+{
+	struct pollfd fd = {.events = POLLIN};
+
+	if (link->conn == NULL)
+		return true;
+	fd.fd = PQsocket(link->conn);
+	while (poll(&fd, 1, 0) > 0)
+		if (PQconsumeInput(link->conn) != 1) {
+			pg_disconnect(link);
+			return true;
+		}
+	return false;
+}
+
 /* --- reading -------------------------------------------------------------------------- */
 
 /* Sends what can be sent and takes what has come. False: the connection is lost. */
@@ -96,12 +177,15 @@ static bool turn(struct pg_link *link, int timeout_ms)
 	int unsent = PQflush(link->conn);
 	struct pollfd fd = {.fd = PQsocket(link->conn),
 			    .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN)};
+	int ready;
 
 	if (unsent < 0)
 		return false;
-	if (poll(&fd, 1, timeout_ms) <= 0)
-		return timeout_ms == 0;
-	return PQconsumeInput(link->conn) == 1;
+	ready = poll(&fd, 1, timeout_ms);
+	if (ready < 0)
+		return errno == EINTR;
+	link->silent = ready == 0;
+	return ready > 0 && PQconsumeInput(link->conn) == 1;
 }
 
 static bool wait_for_result(struct pg_link *link)
@@ -111,7 +195,7 @@ static bool wait_for_result(struct pg_link *link)
 	while (PQflush(link->conn) > 0 || PQisBusy(link->conn)) {
 		int64_t left = deadline - clock_monotonic_ms();
 
-		if (left <= 0 || !turn(link, (int)left))
+		if (!turn(link, link->patient ? -1 : left > 0 ? (int)left : 0))
 			return false;
 	}
 	return true;

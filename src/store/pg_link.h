@@ -18,12 +18,15 @@
 #include <stdint.h>
 
 struct pg_link {
-	PGconn *conn;	 /* NULL: not connected */
-	size_t unread;	 /* statements whose results nobody has read yet */
-	int64_t changes; /* rows that the statement that was read last has changed */
-	char tag[32];	 /* what it answered: "COMMIT" */
-	bool failed;	 /* within this transaction */
-	char error[256];
+	PGconn *conn;	   /* NULL: not connected */
+	size_t unread;	   /* statements whose results nobody has read yet */
+	int64_t changes;   /* rows that the statement that was read last has changed */
+	char tag[32];	   /* what it answered: "COMMIT" */
+	bool failed;	   /* within this transaction */
+	bool unreplicated; /* a commit is on this server alone, for somebody ended its wait */
+	bool patient;	   /* waits for as long as a statement takes */
+	bool silent;	   /* was given up, for no answer came */
+	char error[512];
 	char sqlstate[6]; /* of the failure; "" where the connection itself failed */
 	bool copies_in;	  /* a COPY that takes data */
 	char *copied;	  /* the data that pg_copy_get() has given last */
@@ -41,6 +44,8 @@ struct pg_call {
 /* ERR_STORE; the reason is in link->error. */
 enum err pg_connect(struct pg_link *link, const char *url) MUST_CHECK;
 void pg_disconnect(struct pg_link *link);
+/* Between transactions: is there no connection any more? */
+bool pg_is_lost(struct pg_link *link);
 
 void pg_prepare(struct pg_link *link, const char *name, const char *sql, int count,
 		const Oid *types);

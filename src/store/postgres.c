@@ -15,8 +15,14 @@
 #include <stdlib.h>
 
 #define WAIT_FIRST_MS	   100
-#define WAIT_MOST_MS	   (5 * SECONDS_MS)
+#define WAIT_MOST_MS	   (2 * SECONDS_MS)
+#define PAUSE_MS	   (1 * SECONDS_MS)
 #define LOCK_NOT_AVAILABLE "55P03"
+#define QUERY_CANCELED	   "57014"
+#define RAISE_EXCEPTION	   "P0001" /* only writer_mark does */
+
+/* In a transaction at the start, which may have to go over all rows there are. */
+#define WITHOUT_LIMIT	   "SET LOCAL statement_timeout = 0"
 
 struct backend_connection {
 	struct postgres postgres;
@@ -40,8 +46,8 @@ static enum err set_up(struct postgres *postgres)
 	bool patient = postgres->db.config->alone;
 
 	pg_send_text(link,
-		     patient ? "SET statement_timeout = 0" : "SET statement_timeout = '30s'");
-	pg_send_text(link, "SET lock_timeout = '5s'");
+		     patient ? "SET statement_timeout = 0" : "SET statement_timeout = '8s'");
+	pg_send_text(link, "SET lock_timeout = '3s'");
 	pg_send_text(link, patient ? "SET idle_in_transaction_session_timeout = 0"
 				   : "SET idle_in_transaction_session_timeout = '10s'");
 	pg_send_text(link, "SET tcp_keepalives_idle = 5");
@@ -73,14 +79,10 @@ static void count_failure(struct postgres *postgres)
 
 static enum err connect_anew(struct postgres *postgres)
 {
-	if (clock_monotonic_ms() < postgres->next_try_ms)
-		return ERR_STORE;
 	lose(postgres);
 	if (pg_connect(&postgres->link, postgres->db.config->url) == ERR_OK &&
-	    set_up(postgres) == ERR_OK) {
-		postgres->wait_ms = 0;
+	    set_up(postgres) == ERR_OK)
 		return ERR_OK;
-	}
 	postgres_log(postgres, "connect");
 	pg_disconnect(&postgres->link);
 	count_failure(postgres);
@@ -124,8 +126,8 @@ static enum err postgres_open(const struct store_config *config, enum store_lane
 
 /* --- the writer ------------------------------------------------------------------------- */
 
-/* One node serves a database: it remembers what it has written. One that was killed may take
- * the server a moment to notice. */
+/* One node serves a database: it remembers what it has written. The server may take a moment to
+ * notice that one was killed, or that the connection before was lost. */
 static enum err lock_database(struct postgres *postgres)
 {
 	struct query query = query_begin(
@@ -134,7 +136,9 @@ static enum err lock_database(struct postgres *postgres)
 
 	if (err != ERR_OK && strcmp(postgres->link.sqlstate, LOCK_NOT_AVAILABLE) == 0)
 		log_error(store_error, "at=open reason=%s",
-			  log_quote("another node serves this database"));
+			  log_quote(postgres->writer == 0
+					    ? "another node serves this database"
+					    : "the connection before has not ended yet"));
 	return err;
 }
 
@@ -151,17 +155,36 @@ static enum err discharge(struct postgres *postgres)
 	return query_end(&query);
 }
 
-static enum err enlist(struct postgres *postgres, int64_t *writer_out)
+/* One that somebody has let go before the standby had it too is as one without an answer: the
+ * next connection waits for the standby again. */
+static bool commit_arrives(struct postgres *postgres)
+{
+	struct pg_link *link = &postgres->link;
+
+	link->unreplicated = false;
+	if (pg_sync(link) && link->unreplicated) {
+		log_warn(store_error, "at=commit reason=%s",
+			 log_quote("its wait for a standby was ended"));
+		pg_disconnect(link);
+	}
+	return link->conn != NULL && !link->failed && strcmp(link->tag, "COMMIT") == 0;
+}
+
+/* Of commands, and of nodes that were killed. */
+static enum err clear_away(struct postgres *postgres)
 {
 	struct query query = query_begin(&postgres->db, "DELETE FROM writer WHERE marked <"
 							" now() - INTERVAL '1 day'");
-	enum err err = query_run(&query);
 
-	if (err != ERR_OK)
-		return err;
-	query = query_begin(&postgres->db, "INSERT INTO writer (batch) VALUES (?1)"
-					   " RETURNING writer_key");
-	query_int(&query, 1, postgres->batch);
+	return query_run(&query);
+}
+
+static enum err enlist(struct postgres *postgres, int64_t *writer_out)
+{
+	struct query query = query_begin(&postgres->db, "INSERT INTO writer (batch) VALUES (?1)"
+							" RETURNING writer_key");
+
+	query_int(&query, 1, postgres->found);
 	if (query_row(&query))
 		*writer_out = column_int(&query, 0);
 	return query_end(&query);
@@ -171,7 +194,9 @@ static enum err enlist(struct postgres *postgres, int64_t *writer_out)
  * a generation ahead of that of the database, and does what a restored one calls for. */
 static void check_loss(struct postgres *postgres)
 {
-	struct generation ahead = {.number = postgres->db.watch.generation.number + 1};
+	const struct restore_watch *watch = &postgres->db.watch;
+	int64_t last = watch->due != 0 ? watch->due : watch->generation.number;
+	struct generation ahead = {.number = last + 1};
 
 	if (postgres->found >= postgres->committed || !postgres->db.config->serves)
 		return;
@@ -182,12 +207,12 @@ static void check_loss(struct postgres *postgres)
 	      (long long)postgres->committed, (long long)postgres->found);
 }
 
-static void decide(struct postgres *postgres)
+/* A server that has everything may be another one, by which no start should be alarmed. */
+static enum err take_place(struct postgres *postgres)
 {
-	if (postgres->undecided && postgres->found == postgres->batch)
-		postgres->committed = postgres->batch;
-	if (postgres->writer != 0)
-		check_loss(postgres);
+	return postgres->db.config->serves && postgres->found >= postgres->committed
+		       ? postgres_restore_place(&postgres->db)
+		       : ERR_OK;
 }
 
 /* Only when this is committed itself it is certain that nothing comes of the old one: until
@@ -202,12 +227,18 @@ static enum err replace_writer(struct postgres *postgres)
 	pg_send_text(&postgres->link, "BEGIN");
 	if (err == ERR_OK && postgres->writer != 0)
 		err = discharge(postgres);
+	if (err == ERR_OK && postgres->writer != 0)
+		err = take_place(postgres);
+	if (err == ERR_OK && postgres->db.config->serves)
+		err = clear_away(postgres);
 	if (err == ERR_OK)
 		err = enlist(postgres, &writer);
-	pg_send_text(&postgres->link, "COMMIT");
-	if (err != ERR_OK || !pg_sync(&postgres->link))
+	if (err == ERR_OK)
+		pg_send_text(&postgres->link, "COMMIT");
+	if (err != ERR_OK || !commit_arrives(postgres))
 		return ERR_STORE;
-	decide(postgres);
+	check_loss(postgres);
+	postgres->committed = postgres->found;
 	postgres->writer = writer;
 	postgres->found = 0;
 	postgres->enlisted = true;
@@ -217,12 +248,15 @@ static enum err replace_writer(struct postgres *postgres)
 /* Ready for a transaction? */
 static enum err make_ready(struct postgres *postgres)
 {
-	if (postgres->link.conn == NULL && connect_anew(postgres) != ERR_OK)
+	if (clock_monotonic_ms() < postgres->next_try_ms)
 		return ERR_STORE;
-	if (postgres->db.lane == LANE_READ || postgres->enlisted)
+	if (pg_is_lost(&postgres->link) && connect_anew(postgres) != ERR_OK)
+		return ERR_STORE;
+	if (postgres->db.lane == LANE_READ || postgres->enlisted ||
+	    replace_writer(postgres) == ERR_OK) {
+		postgres->wait_ms = 0;
 		return ERR_OK;
-	if (replace_writer(postgres) == ERR_OK)
-		return ERR_OK;
+	}
 	if (postgres->link.failed)
 		postgres_log(postgres, "connect");
 	pg_disconnect(&postgres->link);
@@ -232,6 +266,48 @@ static enum err make_ready(struct postgres *postgres)
 
 /* --- transactions --------------------------------------------------------------------- */
 
+static void forget(struct postgres *postgres)
+{
+	db_forget(&postgres->db);
+	restore_forget(&postgres->db);
+}
+
+/* What makes one operation wait in vain does so to all that come with it: they are not tried
+ * one by one, each for so long. And a row of this writer that is not as it was left was put
+ * back from a backup. */
+static void note_failure(struct postgres *postgres)
+{
+	const char *sqlstate = postgres->link.sqlstate;
+
+	if (postgres->link.silent || strcmp(sqlstate, LOCK_NOT_AVAILABLE) == 0 ||
+	    strcmp(sqlstate, QUERY_CANCELED) == 0)
+		postgres->next_try_ms = clock_monotonic_ms() + PAUSE_MS;
+	else if (strcmp(sqlstate, RAISE_EXCEPTION) == 0)
+		pg_disconnect(&postgres->link);
+}
+
+/* Whether a statement was prepared before the failure is not known: all anew. */
+static void postgres_rollback(struct backend_connection *connection)
+{
+	struct postgres *postgres = &connection->postgres;
+	struct pg_link *link = &postgres->link;
+
+	forget(postgres);
+	statements_free(&postgres->db);
+	if (link->conn != NULL)
+		(void)pg_sync(link);
+	note_failure(postgres);
+	pg_clear(link);
+	if (link->conn != NULL) {
+		pg_send_text(link, "ROLLBACK");
+		pg_send_text(link, "DEALLOCATE ALL");
+		(void)pg_sync(link);
+	}
+	if (link->failed || link->conn == NULL)
+		lose(postgres);
+	pg_clear(link);
+}
+
 static enum err begin(struct postgres *postgres)
 {
 	pg_send_text(&postgres->link, "BEGIN");
@@ -240,21 +316,27 @@ static enum err begin(struct postgres *postgres)
 
 static enum err mark(struct postgres *postgres)
 {
-	struct query query = query_begin(&postgres->db, "CALL writer_mark(?1, ?2)");
+	struct query query = query_begin(&postgres->db, "CALL writer_mark(?1, ?2, ?3)");
 
 	query_int(&query, 1, postgres->writer);
 	query_int(&query, 2, ++postgres->batch);
+	query_int(&query, 3, postgres->committed);
 	return query_run(&query);
 }
 
 static enum err postgres_begin(struct backend_connection *connection)
 {
 	struct postgres *postgres = &connection->postgres;
-	enum err err = make_ready(postgres);
+	enum err err;
 
-	if (err == ERR_OK)
-		err = begin(postgres);
-	return err == ERR_OK && postgres->db.lane == LANE_WRITE ? mark(postgres) : err;
+	if (make_ready(postgres) != ERR_OK)
+		return ERR_STORE;
+	err = begin(postgres);
+	if (err == ERR_OK && postgres->db.lane == LANE_WRITE)
+		err = mark(postgres);
+	if (err != ERR_OK)
+		postgres_rollback(connection);
+	return err;
 }
 
 /* Durable only once the end of the pipeline has answered. Where no answer came from a server
@@ -269,19 +351,14 @@ static enum commit postgres_commit(struct backend_connection *connection)
 		return COMMIT_FAILED;
 	}
 	pg_send_text(link, "COMMIT");
-	if (pg_sync(link) && strcmp(link->tag, "COMMIT") == 0) {
+	if (commit_arrives(postgres)) {
 		postgres->committed = postgres->batch;
 		return COMMIT_DONE;
 	}
-	postgres_log(postgres, "commit");
-	postgres->undecided = postgres->db.lane == LANE_WRITE && link->conn == NULL;
-	return postgres->undecided ? COMMIT_UNKNOWN : COMMIT_FAILED;
-}
-
-static void forget(struct postgres *postgres)
-{
-	db_forget(&postgres->db);
-	restore_forget(&postgres->db);
+	if (link->failed)
+		postgres_log(postgres, "commit");
+	return postgres->db.lane == LANE_WRITE && link->conn == NULL ? COMMIT_UNKNOWN
+								     : COMMIT_FAILED;
 }
 
 static enum commit postgres_outcome(struct backend_connection *connection)
@@ -291,30 +368,8 @@ static enum commit postgres_outcome(struct backend_connection *connection)
 	lose(postgres);
 	if (make_ready(postgres) != ERR_OK)
 		return COMMIT_UNKNOWN;
-	postgres->undecided = false;
 	log_info(store_decided, "committed=%d", postgres->committed == postgres->batch);
 	return postgres->committed == postgres->batch ? COMMIT_DONE : COMMIT_FAILED;
-}
-
-/* Whether a statement was prepared before the failure is not known: all anew. */
-static void postgres_rollback(struct backend_connection *connection)
-{
-	struct postgres *postgres = &connection->postgres;
-	struct pg_link *link = &postgres->link;
-
-	forget(postgres);
-	statements_free(&postgres->db);
-	if (link->conn != NULL)
-		(void)pg_sync(link);
-	pg_clear(link);
-	if (link->conn != NULL) {
-		pg_send_text(link, "ROLLBACK");
-		pg_send_text(link, "DEALLOCATE ALL");
-		(void)pg_sync(link);
-	}
-	if (link->failed || link->conn == NULL)
-		lose(postgres);
-	pg_clear(link);
 }
 
 static enum err postgres_run(struct backend_connection *connection, struct store_op *op)
@@ -324,7 +379,14 @@ static enum err postgres_run(struct backend_connection *connection, struct store
 
 static enum err postgres_serve(struct backend_connection *connection)
 {
-	return restore_serve(&connection->postgres.db);
+	struct postgres *postgres = &connection->postgres;
+	enum err err;
+
+	pg_send_text(&postgres->link, WITHOUT_LIMIT);
+	postgres->link.patient = true;
+	err = restore_serve(&postgres->db);
+	postgres->link.patient = false;
+	return err;
 }
 
 static enum err postgres_rest(struct backend_connection *connection)
@@ -349,6 +411,7 @@ static enum err postgres_migrate(struct backend_connection *connection)
 	struct postgres *postgres = &connection->postgres;
 	enum err err = begin(postgres);
 
+	pg_send_text(&postgres->link, WITHOUT_LIMIT);
 	if (err == ERR_OK)
 		err = postgres_schema_migrate(postgres);
 	if (err != ERR_OK)

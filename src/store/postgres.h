@@ -14,7 +14,7 @@ struct postgres {
 	struct db db; /* first */
 	struct pg_link link;
 	unsigned statements_made;
-	int64_t next_try_ms; /* monotonic: of connecting */
+	int64_t next_try_ms; /* monotonic: until then nothing begins */
 	int64_t wait_ms;
 	/* Write lane (migrations/postgres: writer). */
 	int64_t writer;	   /* key of its row, or of that of the connection before; 0: none */
@@ -22,7 +22,6 @@ struct postgres {
 	int64_t batch;	   /* the transaction that runs, or ran last */
 	int64_t committed; /* the last one that is known to have been committed */
 	int64_t found;	   /* the last one in the row of the connection before */
-	bool undecided;	   /* whether `batch` was committed is not known */
 };
 
 static inline struct postgres *postgres_of(struct db *db)

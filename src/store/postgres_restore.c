@@ -1,56 +1,60 @@
 /* SPDX-License-Identifier: MIT
  *
- * What PostgreSQL tells about a restore, besides restore.c: it is another database than the
- * last time, by its oid, or one whose history has branched off. A server begins a new timeline
- * when it ends its recovery, from an archive or as a standby that is promoted; then the last
- * transactions may be missing.
+ * What PostgreSQL tells about a restore, besides restore.c: it is another cluster, database or
+ * table than the last time (a dump that is put back makes tables anew), or one whose history
+ * has branched off. A server begins a new timeline when it ends its recovery, from an archive
+ * or as a standby that is promoted; then the last transactions may be missing.
  */
 #include "postgres.h"
 
+/* In the table meta, and in this order in a row. */
+static const char *const names[] = {"cluster", "database_oid", "table_oid", "timeline"};
+
+#define PLACES	 (sizeof names / sizeof *names)
+#define TIMELINE 3
+
 /* The first eight digits of a file of the log are its timeline. */
-static enum err place_get(struct db *db, int64_t *database_out, int64_t *timeline_out)
+static enum err place_get(struct db *db, int64_t place_out[PLACES])
 {
 	struct query query =
-		query_begin(db, "SELECT (SELECT oid::BIGINT FROM pg_database"
+		query_begin(db, "SELECT (SELECT system_identifier FROM pg_control_system()),"
+				" (SELECT oid::BIGINT FROM pg_database"
 				" WHERE datname = current_database()),"
+				" 'meta'::REGCLASS::OID::BIGINT,"
 				" ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
 				"::BIT(32)::BIGINT");
 
-	while (query_row(&query)) {
-		*database_out = column_int(&query, 0);
-		*timeline_out = column_int(&query, 1);
-	}
+	while (query_row(&query))
+		for (size_t i = 0; i < PLACES; i++)
+			place_out[i] = column_int(&query, (int)i);
 	return query_end(&query);
 }
 
 enum err postgres_restore_sign(struct db *db, const struct restore_record *last,
 			       const char **sign_out)
 {
-	int64_t database = 0, timeline = 0, last_database = 0, last_timeline = 0;
-	enum err err = place_get(db, &database, &timeline);
+	int64_t place[PLACES] = {0};
+	enum err err = place_get(db, place);
 
 	(void)last;
-	if (err == ERR_OK)
-		err = meta_get(db, "database_oid", &last_database);
-	if (err == ERR_OK)
-		err = meta_get(db, "timeline", &last_timeline);
-	if (err != ERR_OK)
-		return err;
-	if (database != last_database)
-		*sign_out = "other_database";
-	else if (timeline != last_timeline)
-		*sign_out = "new_timeline";
-	return ERR_OK;
+	for (size_t i = 0; i < PLACES && err == ERR_OK && *sign_out == NULL; i++) {
+		int64_t before = 0;
+
+		err = meta_get(db, names[i], &before);
+		if (err == ERR_OK && place[i] != before)
+			*sign_out = i == TIMELINE ? "new_timeline" : "other_database";
+	}
+	return err;
 }
 
 enum err postgres_restore_place(struct db *db)
 {
-	int64_t database = 0, timeline = 0;
-	enum err err = place_get(db, &database, &timeline);
+	int64_t place[PLACES] = {0};
+	enum err err = place_get(db, place);
 
-	if (err == ERR_OK)
-		err = meta_put(db, "database_oid", database);
-	return err == ERR_OK ? meta_put(db, "timeline", timeline) : err;
+	for (size_t i = 0; i < PLACES && err == ERR_OK; i++)
+		err = meta_put(db, names[i], place[i]);
+	return err;
 }
 
 enum err postgres_devices_jump(struct db *db, int64_t now_ms)

@@ -38,6 +38,7 @@ struct lane {
 	const struct backend *backend;
 	struct backend_connection *connection;
 	struct inbox *inbox;
+	struct message *taken; /* from the inbox, and not begun: write lane */
 	pthread_t thread;
 };
 
@@ -99,13 +100,13 @@ static enum commit await_outcome(struct lane *lane)
 
 	while ((commit = lane->backend->outcome(lane->connection)) == COMMIT_UNKNOWN &&
 	       !closed) {
-		struct message *taken = inbox_take(lane->inbox, BATCH_OPS, &closed);
-
-		if (taken == NULL)
+		if (lane->taken == NULL)
+			lane->taken = inbox_take(lane->inbox, BATCH_OPS, &closed);
+		if (lane->taken == NULL)
 			usleep(OUTCOME_EVERY_US);
-		else
-			fail_all((struct store_op *)taken);
-		give_back((struct store_op *)taken);
+		fail_all((struct store_op *)lane->taken);
+		give_back((struct store_op *)lane->taken);
+		lane->taken = NULL;
 	}
 	return commit;
 }
@@ -216,13 +217,13 @@ static void write_batch(struct lane *lane, struct store_op *batch, size_t count)
 }
 
 /* How many operations. */
-static size_t write_taken(struct lane *lane, struct message *taken)
+static size_t write_taken(struct lane *lane)
 {
 	size_t ops = 0;
 
-	while (taken != NULL) {
+	while (lane->taken != NULL) {
 		size_t count;
-		struct store_op *batch = cut_batch(&taken, &count);
+		struct store_op *batch = cut_batch(&lane->taken, &count);
 
 		write_batch(lane, batch, count);
 		ops += count;
@@ -235,14 +236,13 @@ static size_t write_taken(struct lane *lane, struct message *taken)
 static void *write_main(void *arg)
 {
 	struct lane *lane = arg;
-	struct message *taken;
 
 	log_thread_name(lane->name);
-	while ((taken = inbox_wait(lane->inbox, BATCH_OPS)) != NULL) {
+	while ((lane->taken = inbox_wait(lane->inbox, BATCH_OPS)) != NULL) {
 		size_t ops;
 
 		fault_wait_while_held();
-		ops = write_taken(lane, taken);
+		ops = write_taken(lane);
 		lane->backend->idle(lane->connection);
 		if (ops >= BUSY_OPS && ops < BATCH_OPS)
 			usleep(GATHER_US);
