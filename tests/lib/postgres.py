@@ -11,6 +11,7 @@ As a program it runs another one, which finds the URL of a database in its envir
 postgres.py PROGRAM [ARGUMENT...]
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -53,11 +54,13 @@ class Postgres:
         self.process = None
 
     def __enter__(self):
-        self.create()
+        if not self.data.exists():
+            self.create()
         self.start()
         return self
 
     def __exit__(self, *_):
+        self.resume()
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
@@ -106,10 +109,57 @@ class Postgres:
             self.process.wait(START_S)
         self.process = None
 
+    def pids(self):
+        """Of all its processes, the first one first."""
+        if self.process is None:
+            return []
+        pid = self.process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+    def signal_all(self, number):
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill_one(self, pid):
+        assert pid in self.pids()
+        os.kill(pid, signal.SIGKILL)
+
+    def pause(self):
+        """Its connections stay, and nothing comes through them."""
+        self.signal_all(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal_all(signal.SIGCONT)
+
+    def limit_files(self, size):
+        """None may grow beyond that: much the same as a full disk."""
+        for pid in self.pids():
+            subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={size}:"], **self.owner)
+
+    def standby(self, port, **settings):
+        """Another server, which follows this one; not started."""
+        other = Postgres(port, **settings)
+        self.run("pg_basebackup", "-D", other.data, "-R", "--checkpoint=fast", "--no-sync")
+        other.data.chmod(0o700)
+        other.configure()
+        return other
+
     def sql(self, text, database="postgres"):
         """Rows as lines, their columns parted by |."""
-        return self.run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database,
-                        "-c", text).strip()
+        return self.run(*self.psql(database), "-c", text).strip()
+
+    @staticmethod
+    def psql(database):
+        return ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database)
+
+    def session(self, database):
+        """A psql that reads from a pipe."""
+        program, *arguments = self.psql(database)
+        return subprocess.Popen([PROGRAMS / program, *arguments], cwd="/", text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, env=self.environment(),
+                                preexec_fn=die_with_parent, **self.owner)
 
     def url(self, database, **parameters):
         """Of a database, which is made if there is none."""
