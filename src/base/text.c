@@ -99,7 +99,7 @@ static bool add_plain(struct text *text, const char *format, va_list args)
 	}
 }
 
-static void add_any(struct text *text, const char *format, va_list args)
+static PRINTF_LIKE(2, 0) void add_any(struct text *text, const char *format, va_list args)
 {
 	va_list again;
 	int len;
