@@ -254,9 +254,9 @@ static void signatures_read(struct json value, struct server_document *document)
 {
 	struct json object = json_as_object(value);
 	struct json member;
-	void *cursor = NULL;
+	size_t index = 0;
 
-	while (!json_failed(&object) && json_next(&object, &cursor, &member)) {
+	while (!json_failed(&object) && json_next(&object, &index, &member)) {
 		struct document_signature signature = {0};
 
 		if (document->n_signatures == SERVER_KEYS_MAX + 1) {

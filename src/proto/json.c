@@ -1,97 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading JSON strictly (docs/protocol.md section 1). jansson already refuses what is not
- * UTF-8, names that occur twice, NUL, lone surrogates and bytes behind the value; what it
- * would do too late or not at all is done before and after it.
+ * Getters of what was read strictly (docs/protocol.md section 1), in json_plain.c or
+ * json_any.c.
  */
 #include "json.h"
 
 #include "restante/crypto.h"
 #include "restante/text.h"
 
-#include "aside.h"
+#include "json_node.h"
 
-#include <jansson.h>
-
-#define DEPTH_MAX	    16
-
-/* An empty object of two bytes becomes some 250 in memory. Honest bodies have far fewer
- * objects and arrays than this, so 4 MiB cannot become hundreds. */
-#define CONTAINERS_FREE	    2048
-#define BYTES_PER_CONTAINER 16
-
-/* Behind the closing quote of the string that begins at i, or the end. */
-static size_t skip_string(struct bytes text, size_t i)
+/* An object, or NULL and what is wrong. */
+static const struct json_node *read(struct arena *arena, struct bytes text,
+				    const char **message_out)
 {
-	const uint8_t *end = text.data + text.len;
-	const uint8_t *begin = text.data + i + 1, *quote = begin;
+	struct json_node *root = arena_new(arena, struct json_node);
 
-	while (quote < end && (quote = memchr(quote, '"', (size_t)(end - quote))) != NULL) {
-		const uint8_t *before = quote;
-
-		while (before > begin && before[-1] == '\\')
-			before--;
-		quote++;
-		if ((quote - 1 - before) % 2 == 0)
-			return (size_t)(quote - text.data);
-	}
-	return text.len;
-}
-
-/* Before jansson, which recurses and builds everything. NULL, or what is wrong. What is
- * no JSON at all may pass. */
-static const char *prescan(struct bytes text)
-{
-	size_t depth = 0, containers = 0;
-
-	for (size_t i = 0; i < text.len;) {
-		switch (text.data[i]) {
-		case '"':
-			i = skip_string(text, i);
-			continue;
-		case '{':
-		case '[':
-			containers++;
-			if (++depth > DEPTH_MAX)
-				return "nested too deeply";
-			break;
-		case '}':
-		case ']':
-			depth -= depth > 0;
-			break;
-		}
-		i++;
-	}
-	if (containers > CONTAINERS_FREE + text.len / BYTES_PER_CONTAINER)
-		return "too many objects and arrays";
-	return NULL;
-}
-
-static struct json_t *parse(struct json_source *source, struct bytes text,
-			    const char **message_out)
-{
-	json_error_t error;
-	struct bytes whole = text;
-	json_t *root;
-
-	*message_out = prescan(text);
-	if (*message_out != NULL)
-		return NULL;
-	if (source->arena != NULL && aside_put(source->arena, text, &text))
-		source->text = whole;
-	/* Random, once: names cannot be chosen to collide. */
-	json_object_seed(0);
-	root = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &error);
-	if (root != NULL && json_is_object(root))
+	if (json_plain_read(arena, text, root))
 		return root;
-	if (root != NULL)
-		*message_out = "not a JSON object";
-	else if (json_error_code(&error) == json_error_duplicate_key)
-		*message_out = "a name occurs twice";
-	else
-		*message_out = "not valid JSON";
-	json_decref(root);
-	return NULL;
+	*message_out = json_any_read(arena, text, root);
+	return *message_out == NULL ? root : NULL;
 }
 
 struct json json_open(struct json_source *source, struct arena *arena, struct bytes text,
@@ -100,8 +28,9 @@ struct json json_open(struct json_source *source, struct arena *arena, struct by
 	const char *message = NULL;
 	struct json root = {.source = source};
 
-	*source = (struct json_source){.arena = arena, .problem = problem};
-	root.value = source->root = parse(source, text, &message);
+	*source = (struct json_source){
+		.arena = arena, .problem = problem, .nodes = arena_create()};
+	root.value = read(source->nodes, text, &message);
 	if (root.value == NULL)
 		json_fail(root, ERR_VALIDATION, message);
 	return root;
@@ -109,15 +38,14 @@ struct json json_open(struct json_source *source, struct arena *arena, struct by
 
 enum err json_close(struct json_source *source)
 {
-	json_decref(source->root);
-	source->root = NULL;
+	arena_destroy(&source->nodes);
 	return source->err;
 }
 
 struct json json_part(struct json value, struct json_source *part, struct problem *problem)
 {
 	*part = (struct json_source){
-		.arena = value.source->arena, .problem = problem, .text = value.source->text};
+		.arena = value.source->arena, .problem = problem, .nodes = value.source->nodes};
 	return (struct json){.source = part, .value = value.value};
 }
 
@@ -171,31 +99,38 @@ bool json_is_present(struct json value)
 	return value.value != NULL;
 }
 
+static bool is(struct json value, enum json_kind kind)
+{
+	return value.value != NULL && value.value->kind == kind;
+}
+
 bool json_is_given(struct json value)
 {
-	return value.value != NULL && !json_is_null(value.value);
+	return value.value != NULL && !is(value, JSON_NODE_NULL);
 }
 
 struct json json_get(const struct json *object, const char *name)
 {
-	return (struct json){.source = object->source,
-			     .parent = object,
-			     .name = name,
-			     .value = json_object_get(object->value, name)};
+	struct json member = {.source = object->source, .parent = object, .name = name};
+	struct bytes wanted = bytes_of_text(name);
+
+	for (size_t i = 0; is(*object, JSON_NODE_OBJECT) && i < object->value->in.count; i++)
+		if (bytes_equal(object->value->in.nodes[i].name, wanted))
+			member.value = &object->value->in.nodes[i];
+	return member;
 }
 
-bool json_next(const struct json *object, void **cursor, struct json *member_out)
+bool json_next(const struct json *object, size_t *index, struct json *member_out)
 {
-	if (object->value == NULL)
+	const struct json_node *node;
+
+	if (!is(*object, JSON_NODE_OBJECT) || *index == object->value->in.count)
 		return false;
-	*cursor = *cursor == NULL ? json_object_iter(object->value)
-				  : json_object_iter_next(object->value, *cursor);
-	if (*cursor == NULL)
-		return false;
+	node = &object->value->in.nodes[(*index)++];
 	*member_out = (struct json){.source = object->source,
 				    .parent = object,
-				    .name = json_object_iter_key(*cursor),
-				    .value = json_object_iter_value(*cursor)};
+				    .name = arena_text(object->source->nodes, node->name),
+				    .value = node};
 	return true;
 }
 
@@ -209,16 +144,21 @@ static bool is_kind(struct json value, bool right, const char *message)
 
 struct json json_as_object(struct json value)
 {
-	if (!is_kind(value, json_is_object(value.value), "is not an object"))
+	if (!is_kind(value, is(value, JSON_NODE_OBJECT), "is not an object"))
 		value.value = NULL;
 	return value;
 }
 
+size_t json_count(const struct json *array)
+{
+	return is(*array, JSON_NODE_ARRAY) ? array->value->in.count : 0;
+}
+
 struct json json_as_array(struct json value, size_t min, size_t max)
 {
-	size_t count = json_array_size(value.value);
+	size_t count = json_count(&value);
 
-	if (!is_kind(value, json_is_array(value.value), "is not an array")) {
+	if (!is_kind(value, is(value, JSON_NODE_ARRAY), "is not an array")) {
 		value.value = NULL;
 	} else if (count < min || count > max) {
 		json_fail(value, ERR_VALIDATION,
@@ -228,28 +168,22 @@ struct json json_as_array(struct json value, size_t min, size_t max)
 	return value;
 }
 
-size_t json_count(const struct json *array)
-{
-	return json_array_size(array->value);
-}
-
 struct json json_at(const struct json *array, size_t i)
 {
 	return (struct json){.source = array->source,
 			     .parent = array,
 			     .index = i,
-			     .value = json_array_get(array->value, i)};
+			     .value =
+				     i < json_count(array) ? &array->value->in.nodes[i] : NULL};
 }
 
 struct bytes json_text(struct json value, size_t min, size_t max)
 {
 	struct bytes text;
 
-	if (!is_kind(value, json_is_string(value.value), "is not a text"))
+	if (!is_kind(value, is(value, JSON_NODE_TEXT), "is not a text"))
 		return bytes_of_text("");
-	text = bytes_of(json_string_value(value.value), json_string_length(value.value));
-	if (value.source->text.len > 0)
-		text = aside_resolve(value.source->text, text);
+	text = value.value->text;
 	if (text.len >= min && text.len <= max)
 		return text;
 	json_fail(value, ERR_VALIDATION, text.len < min ? "is too short" : "is too long");
@@ -270,9 +204,9 @@ int64_t json_int(struct json value, int64_t min, int64_t max)
 {
 	int64_t number;
 
-	if (!is_kind(value, json_is_integer(value.value), "is not an integer"))
+	if (!is_kind(value, is(value, JSON_NODE_INTEGER), "is not an integer"))
 		return 0;
-	number = json_integer_value(value.value);
+	number = value.value->integer;
 	if (number >= min && number <= max)
 		return number;
 	json_fail(value, ERR_VALIDATION, "is out of range");
@@ -286,8 +220,9 @@ int64_t json_int_or(struct json value, int64_t min, int64_t max, int64_t fallbac
 
 bool json_bool(struct json value)
 {
-	return is_kind(value, json_is_boolean(value.value), "is not true or false") &&
-	       json_is_true(value.value);
+	bool right = is(value, JSON_NODE_TRUE) || is(value, JSON_NODE_FALSE);
+
+	return is_kind(value, right, "is not true or false") && is(value, JSON_NODE_TRUE);
 }
 
 bool json_bool_or(struct json value, bool fallback)

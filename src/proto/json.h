@@ -17,14 +17,13 @@
 
 #define JSON_INT_MAX (INT64_C(1) << 53)
 
-struct json_t; /* of jansson */
+struct json_node;
 
 struct json_source {
 	struct arena *arena;	 /* what is read is copied here; NULL: nothing is to copy */
 	struct problem *problem; /* may be NULL */
 	enum err err;		 /* the first failure */
-	struct json_t *root;
-	struct bytes text; /* what long strings were set aside from (aside.h), or empty */
+	struct arena *nodes;	 /* what was read, until json_close() */
 };
 
 /* A value and its place. It points to its parent, which must not move meanwhile. */
@@ -33,7 +32,7 @@ struct json {
 	const struct json *parent;
 	const char *name;
 	size_t index;
-	struct json_t *value; /* NULL: absent */
+	const struct json_node *value; /* NULL: absent */
 };
 
 /* The root object. The text must live until json_close(). Every source that was opened is
@@ -53,8 +52,8 @@ bool json_is_present(struct json value);
 bool json_is_given(struct json value); /* present, and not null */
 /* Absent for absent members, and in what is no object. */
 struct json json_get(const struct json *object, const char *name);
-/* Members one after the other: false at the end. The cursor begins as NULL. */
-bool json_next(const struct json *object, void **cursor, struct json *member_out);
+/* Members one after the other: false at the end. The index begins as 0. */
+bool json_next(const struct json *object, size_t *index, struct json *member_out);
 
 /* These fail where the value is absent or of another kind. */
 struct json json_as_object(struct json value);

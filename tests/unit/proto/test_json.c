@@ -5,6 +5,7 @@
 #include "proto_test.h"
 
 #include "json.h"
+#include "json_node.h"
 
 #include "restante/text.h"
 
@@ -267,12 +268,12 @@ static void a_part_fails_by_itself(void **state)
 #define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 #define LONG	HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "BBBBBBBB"
 
-/* Long base64 takes a shortcut past the parser, which nobody must notice. */
+/* Most of these are not plain JSON: which reader it was nobody must notice. */
 static const struct {
 	const char *json;
 	bool good;
 	const char *a;
-} shortcuts[] = {
+} long_texts[] = {
 	{"{\"a\":\"" LONG "\"}", true, LONG},
 	{"{\"b\":\"" LONG "\" , \"a\" : \"" LONG "CCCC\"\n}", true, LONG "CCCC"},
 	{"{\"a\":\"" LONG "\",\"b\":\"\\n\"}", true, LONG},
@@ -296,19 +297,137 @@ static const struct {
 	{"\"" LONG "\"", false, NULL},
 };
 
-static void long_base64_reads_like_any_text(void **state)
+static void long_texts_read_the_same_whoever_reads_them(void **state)
 {
-	for (size_t i = 0; i < COUNT(shortcuts); i++) {
+	for (size_t i = 0; i < COUNT(long_texts); i++) {
 		struct json_source source;
-		struct json root = json_open(&source, *state, text(shortcuts[i].json), NULL);
+		struct json root = json_open(&source, *state, text(long_texts[i].json), NULL);
 		struct json a = json_get(&root, "a");
 
-		if (json_failed(&root) == shortcuts[i].good)
-			fail_msg("%s", shortcuts[i].json);
-		if (shortcuts[i].good)
-			assert_string_equal(json_text_copy(a, 1, SIZE_MAX), shortcuts[i].a);
+		if (json_failed(&root) == long_texts[i].good)
+			fail_msg("%s", long_texts[i].json);
+		if (long_texts[i].good)
+			assert_string_equal(json_text_copy(a, 1, SIZE_MAX), long_texts[i].a);
 		assert_int_equal(json_close(&source),
-				 shortcuts[i].good ? ERR_OK : ERR_VALIDATION);
+				 long_texts[i].good ? ERR_OK : ERR_VALIDATION);
+	}
+}
+
+static const struct {
+	const char *json;
+	bool plain;
+} plain[] = {
+	{"{}", true},
+	{" { \"a\" : [ ] , \"b\" : { } } ", true},
+	{"{\"a\":[0,10,123456789012345,true,false,null,\"\",\"x\"]}", true},
+	{"{\"a\":" DEEP_15 DEEP_15_END "}", true},
+	{"{\"a\":[" DEEP_15 DEEP_15_END "]}", false},
+	{"{\"a\":1,\"b\":2,\"a\":3}", false},
+	{"{\"a\":-1}", false},
+	{"{\"a\":1.5}", false},
+	{"{\"a\":1e2}", false},
+	{"{\"a\":01}", false},
+	{"{\"a\":1234567890123456}", false},
+	{"{\"a\":truer}", false},
+	{"{\"a\":tru}", false},
+	{"{\"a\":}", false},
+	{"{\"a\"}", false},
+	{"{\"a\":1 \"b\":2}", false},
+	{"{\"a\":[1,]}", false},
+	{"{\"a\":[1}", false},
+	{"{,}", false},
+	{"{1:1}", false},
+	{"{\"a\":\"x}", false},
+	{"{\"a\":\"\\n\"}", false},
+	{"{\"a\":\"\xc3\xa9\"}", false},
+	{"{\"a\":1}\n", false},
+	{"{} {}", false},
+	{"[]", false},
+	{"", false},
+};
+
+static void only_plain_json_is_read_without_jansson(void **state)
+{
+	for (size_t i = 0; i < COUNT(plain); i++) {
+		struct json_node root;
+
+		if (json_plain_read(*state, text(plain[i].json), &root) != plain[i].plain)
+			fail_msg("%s", plain[i].json);
+	}
+}
+
+/* `{"a":[0,1,...]}` */
+static struct bytes long_array(struct arena *arena, int count)
+{
+	struct text json;
+
+	text_init(&json, arena, 0);
+	text_puts(&json, "{\"a\":[0");
+	for (int i = 1; i < count; i++)
+		text_printf(&json, ",%d", i);
+	text_puts(&json, "]}");
+	return text_bytes(&json);
+}
+
+/* `{"m0":0,"m1":1,...}` */
+static struct bytes large_object(struct arena *arena, int count)
+{
+	struct text json;
+
+	text_init(&json, arena, 0);
+	text_puts(&json, "{\"m0\":0");
+	for (int i = 1; i < count; i++)
+		text_printf(&json, ",\"m%d\":%d", i, i);
+	text_puts(&json, "}");
+	return text_bytes(&json);
+}
+
+static void long_arrays_are_read_whole(void **state)
+{
+	for (int count = 1000; count <= 2000; count += 1000) {
+		struct bytes body = long_array(*state, count);
+		struct json_source source;
+		struct json root = json_open(&source, *state, body, NULL);
+		struct json a = json_get(&root, "a");
+		struct json_node node;
+
+		assert_int_equal(json_plain_read(*state, body, &node), count == 1000);
+		assert_int_equal(json_count(&a), count);
+		assert_int_equal(json_int(json_at(&a, 999), 0, 9999), 999);
+		assert_int_equal(json_close(&source), ERR_OK);
+	}
+}
+
+static void large_objects_are_read_whole(void **state)
+{
+	for (int count = 32; count <= 33; count++) {
+		struct bytes body = large_object(*state, count);
+		struct json_source source;
+		struct json root = json_open(&source, *state, body, NULL);
+		struct json_node node;
+
+		assert_int_equal(json_plain_read(*state, body, &node), count == 32);
+		assert_int_equal(json_int(json_get(&root, "m31"), 0, 99), 31);
+		assert_int_equal(json_close(&source), ERR_OK);
+	}
+}
+
+static void members_come_one_after_the_other(void **state)
+{
+	static const char *const bodies[] = {"{\"b\":1,\"a\":2}", "{\"b\":1,\n\"a\":2}"};
+
+	for (size_t i = 0; i < COUNT(bodies); i++) {
+		struct json_source source;
+		struct json root = json_open(&source, *state, text(bodies[i]), NULL), member;
+		size_t index = 0;
+
+		assert_true(json_next(&root, &index, &member));
+		assert_string_equal(member.name, "b");
+		assert_true(json_next(&root, &index, &member));
+		assert_string_equal(member.name, "a");
+		assert_int_equal(json_int(member, 2, 2), 2);
+		assert_false(json_next(&root, &index, &member));
+		assert_int_equal(json_close(&source), ERR_OK);
 	}
 }
 
@@ -320,7 +439,11 @@ int main(void)
 		TEST(a_body_of_nothing_but_objects_is_refused),
 		TEST(the_prescan_knows_where_strings_end),
 		TEST(getters_refuse_other_kinds_and_ranges),
-		TEST(long_base64_reads_like_any_text),
+		TEST(long_texts_read_the_same_whoever_reads_them),
+		TEST(only_plain_json_is_read_without_jansson),
+		TEST(long_arrays_are_read_whole),
+		TEST(large_objects_are_read_whole),
+		TEST(members_come_one_after_the_other),
 		TEST(the_first_failure_counts_and_names_its_place),
 		TEST(a_part_fails_by_itself),
 	};
