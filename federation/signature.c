@@ -153,11 +153,10 @@ static enum err headers_parse(struct bytes content_digest, struct bytes input,
 			      struct s2s_params *params_out)
 {
 	struct s2s_params params = {0};
-	uint8_t digest[SHA256_SIZE];
 
 	if (content_digest.len == 0 || input.len == 0 || signature.len == 0)
 		return ERR_SIG_MISSING;
-	if (!binary_parse(content_digest, DIGEST_PREFIX, sizeof digest, digest) ||
+	if (!binary_parse(content_digest, DIGEST_PREFIX, sizeof params.digest, params.digest) ||
 	    !binary_parse(signature, LABEL ":", sizeof params.signature, params.signature) ||
 	    !input_parse(input, components, tag, &params))
 		return ERR_SIG_FORMAT;

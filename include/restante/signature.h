@@ -30,6 +30,7 @@ struct s2s_params {
 	int64_t created_s;
 	int64_t expires_s;
 	char nonce[S2S_NONCE_SIZE];
+	uint8_t digest[32]; /* of the body, as the header says */
 	uint8_t signature[64];
 	struct bytes inner; /* `("@method" …);created=…`: the value behind `restante=`;
 			     * points into the header */

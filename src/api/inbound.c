@@ -10,7 +10,6 @@
 #include "handler.h"
 
 #include "restante/clock.h"
-#include "restante/crypto.h"
 #include "restante/log.h"
 #include "restante/metrics.h"
 #include "restante/ops_federation.h"
@@ -263,6 +262,7 @@ static void check_receipts(struct node *node, const struct transaction *transact
 static void transaction_accepted(struct request *request)
 {
 	struct node *node = request_node(request);
+	const struct inbound *inbound = request->job;
 	struct transaction *transaction = arena_new(request->arena, struct transaction);
 	struct op_transaction *op =
 		ask(request, TRANSACTION, struct op_transaction, transaction_stored);
@@ -278,7 +278,7 @@ static void transaction_accepted(struct request *request)
 	check_receipts(node, transaction);
 	op->origin = inbound_origin(request);
 	op->transaction = transaction;
-	crypto_sha256(request->body, op->digest);
+	memcpy(op->digest, inbound->params.digest, sizeof(op->digest)); /* has been checked */
 	if (!node_post(node, &op->op))
 		inbound_refuse(request, ERR_BUSY, NULL);
 }
