@@ -37,7 +37,8 @@ struct federation {
 	bool abandoned; /* calls and queries are refused */
 	atomic_bool stopping;
 	atomic_bool missed;	       /* items were committed and not submitted */
-	atomic_size_t submitted_bytes; /* in the inbox */
+	atomic_size_t submitted_bytes; /* gathered, or in the inbox */
+	struct submission *gathered;   /* net thread */
 };
 
 /* Items on their way to the thread. Freed there; it does not go back. */
@@ -186,6 +187,7 @@ void federation_stop(struct federation **federation)
 	if (own == NULL)
 		return;
 	*federation = NULL;
+	federation_flush(own);
 	atomic_store(&own->stopping, true);
 	loop_wake(own->loop);
 	while (!has_ended(own))
@@ -221,6 +223,16 @@ static void submission_deliver(struct message *message, void *receiver)
 	}
 }
 
+static struct submission *submission_create(void)
+{
+	struct submission *submission = calloc(1, sizeof *submission);
+
+	if (submission == NULL)
+		fatal("out of memory");
+	submission->message.deliver = submission_deliver;
+	return submission;
+}
+
 static void submission_add(struct submission *submission, const struct outbound *outbound)
 {
 	struct window_item *item =
@@ -247,7 +259,7 @@ static void submission_free(struct submission *submission)
 
 void federation_submit(struct federation *federation, const struct outbound *items)
 {
-	struct submission *submission;
+	struct submission *submission = federation->gathered;
 
 	if (items == NULL)
 		return;
@@ -255,13 +267,21 @@ void federation_submit(struct federation *federation, const struct outbound *ite
 		atomic_store(&federation->missed, true);
 		return;
 	}
-	submission = calloc(1, sizeof *submission);
 	if (submission == NULL)
-		fatal("out of memory");
-	for (; items != NULL; items = items->next)
+		submission = federation->gathered = submission_create();
+	for (; items != NULL; items = items->next) {
 		submission_add(submission, items);
-	submission->message.deliver = submission_deliver;
-	atomic_fetch_add(&federation->submitted_bytes, submission->bytes);
+		atomic_fetch_add(&federation->submitted_bytes, items->body.len);
+	}
+}
+
+void federation_flush(struct federation *federation)
+{
+	struct submission *submission = federation->gathered;
+
+	if (submission == NULL)
+		return;
+	federation->gathered = NULL;
 	if (inbox_post(federation->inbox, &submission->message))
 		return;
 	atomic_fetch_sub(&federation->submitted_bytes, submission->bytes);

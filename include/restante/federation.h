@@ -59,8 +59,11 @@ void federation_stop(struct federation **federation);
 /* --- from any thread ------------------------------------------------------------------ */
 
 /* Items that have been committed to outboxes, or ephemeral ones. Copies them. Never fails:
- * what it has no room for is read from the store later (ephemeral items are dropped). */
+ * what it has no room for is read from the store later (ephemeral items are dropped). On one
+ * thread, which gathers them until it calls federation_flush(): waking the other thread for
+ * each would cost more than the rest. */
 void federation_submit(struct federation *federation, const struct outbound *items);
+void federation_flush(struct federation *federation);
 
 /* A valid signed request has come from this domain: it is up. Cheap; may be ignored. */
 void federation_heard(struct federation *federation, const char *domain);

@@ -19,3 +19,11 @@ void node_told(struct message *message, void *receiver)
 	node_tell(receiver, told->effects);
 	inbox_return(message);
 }
+
+void node_dispatched(void *context)
+{
+	struct node *node = context;
+
+	if (node->federation != NULL)
+		federation_flush(node->federation);
+}

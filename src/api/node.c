@@ -235,6 +235,7 @@ static enum err start_server(struct node *node)
 		.precheck = inbound_precheck,
 		.tick = node_tick,
 		.reloaded = node_reloaded,
+		.dispatched = node_dispatched,
 		.context = node,
 	};
 	return server_create(&node->server_config, &node->server);

@@ -94,6 +94,7 @@ void sockets_tick(struct node *node, int64_t now_ms);
 /* effects.c: commit first, then tell sockets and the federation thread. */
 void node_tell(struct node *node, const struct effects *effects);
 void node_told(struct message *message, void *receiver); /* effects of the federation thread */
+void node_dispatched(void *context); /* all that had come back has been told */
 
 /* receipt_token.c */
 char *receipt_token_make(struct node *node, struct arena *arena, int64_t generation,
