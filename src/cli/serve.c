@@ -8,7 +8,11 @@
 #include "restante/log.h"
 #include "restante/node.h"
 
+#include <malloc.h>
 #include <signal.h>
+
+#define MEMORY_KEPT   (16 << 20)
+#define MEMORY_MAPPED (4 << 20)
 
 static struct node *running; /* for the signal handlers */
 
@@ -44,6 +48,15 @@ static void hold_reload(int how)
 	pthread_sigmask(how, &reload, NULL);
 }
 
+/* A transaction takes a few MiB, for a moment. Getting them from the kernel each time, and
+ * giving them back, costs as much as reading the transaction. What malloc maps by itself
+ * always goes back, so it may not do that with every large piece. */
+static void keep_memory(void)
+{
+	mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT);
+	mallopt(M_MMAP_THRESHOLD, MEMORY_MAPPED);
+}
+
 int cli_serve(const struct options *options)
 {
 	struct config config;
@@ -51,6 +64,7 @@ int cli_serve(const struct options *options)
 
 	if (!cli_config(options, &config))
 		return 1;
+	keep_memory();
 	log_thread_name("net");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of that write */
