@@ -42,7 +42,7 @@ static void skip_blanks(struct reader *reader)
 		reader->at++;
 }
 
-static bool take(struct reader *reader, char c)
+static bool take(struct reader *reader, uint8_t c)
 {
 	skip_blanks(reader);
 	if (reader->at == reader->end || *reader->at != c)
@@ -147,7 +147,7 @@ static bool take_entry(struct reader *reader, enum json_kind kind, size_t first)
 /* Its entries are open until it ends; then they go to the arena. */
 static bool take_container(struct reader *reader, struct json_node *node)
 {
-	char end = node->kind == JSON_NODE_OBJECT ? '}' : ']';
+	uint8_t end = node->kind == JSON_NODE_OBJECT ? '}' : ']';
 	size_t first = reader->n_open, count;
 	struct json_node *nodes;
 
