@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """./dev bench: runs cases (cases.py) and reports what it measured: as text on standard output,
-as JSON in build/bench/CASE.json, as a drawing in CASE.svg where there is one. The binary is the one that RESTANTE_BIN names, with
-restante_bench beside it."""
+as JSON in build/bench/CASE.json, as a drawing in CASE.svg where there is one. The binary is the
+one that RESTANTE_BIN names, with restante_bench beside it."""
 
 import argparse
 import dataclasses
