@@ -62,6 +62,24 @@ int cli_key_list(const struct options *options)
 	return err == ERR_OK ? 0 : 1;
 }
 
+/* What has become of the keys, and what is to be done now. */
+static enum err print_change(const struct config *config, const char *said)
+{
+	enum err err = print_list(config);
+
+	if (err == ERR_OK)
+		printf("\n%s%s", said, RELOAD);
+	return err;
+}
+
+static bool has_root(const struct options *options, const char *command)
+{
+	if (options->root != NULL)
+		return true;
+	fprintf(stderr, "restante: key %s needs --root, the file of the root key\n", command);
+	return false;
+}
+
 int cli_key_rotate(const struct options *options)
 {
 	char kid[KID_MAX + 1];
@@ -74,9 +92,7 @@ int cli_key_rotate(const struct options *options)
 	if (err == ERR_OK)
 		err = print_made(&config, kid);
 	if (err == ERR_OK)
-		err = print_list(&config);
-	if (err == ERR_OK)
-		printf("\n%s", RELOAD);
+		err = print_change(&config, "");
 	config_free(&config);
 	return err == ERR_OK ? 0 : 1;
 }
@@ -87,11 +103,8 @@ int cli_key_revoke(const struct options *options)
 	struct config config;
 	enum err err;
 
-	if (options->root == NULL) {
-		fprintf(stderr,
-			"restante: key revoke needs --root, the file of the root key\n");
+	if (!has_root(options, "revoke"))
 		return 2;
-	}
 	if (!cli_config(options, &config))
 		return 1;
 	err = node_key_revoke(&config, options->word, options->root, made);
@@ -102,9 +115,7 @@ int cli_key_revoke(const struct options *options)
 	if (err == ERR_OK && made[0] != '\0')
 		err = print_made(&config, made);
 	if (err == ERR_OK)
-		err = print_list(&config);
-	if (err == ERR_OK)
-		printf("\n%s", RELOAD);
+		err = print_change(&config, "");
 	config_free(&config);
 	return err == ERR_OK ? 0 : 1;
 }
@@ -114,17 +125,13 @@ int cli_key_sign(const struct options *options)
 	struct config config;
 	enum err err;
 
-	if (options->root == NULL) {
-		fprintf(stderr, "restante: key sign needs --root, the file of the root key\n");
+	if (!has_root(options, "sign"))
 		return 2;
-	}
 	if (!cli_config(options, &config))
 		return 1;
 	err = node_key_sign(&config, options->root);
 	if (err == ERR_OK)
-		err = print_list(&config);
-	if (err == ERR_OK)
-		printf("\nSigned by the root key. %s", RELOAD);
+		err = print_change(&config, "Signed by the root key. ");
 	config_free(&config);
 	return err == ERR_OK ? 0 : 1;
 }
