@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending and reading without ever blocking in libpq: a pipeline whose two ends both wait
- * for the other to read would stand still, so while anything is unsent the results that
- * come are taken too.
+ * Sending and reading without blocking in libpq: a pipeline whose two ends both wait for the
+ * other to read would stand still, so while anything is unsent the results that come are
+ * taken too. Only connecting, scripts and COPY block; they are outside of the pipeline.
  */
 #include "pg_link.h"
 

@@ -112,7 +112,8 @@ def test_list_and_show_of_a_pair(lab, signal):
         assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", facts[time_of][0])
 
 
-def test_what_waits_is_shown(lab, signal):
+def two_wait(lab, signal):
+    """a.test, where two messages wait for bob on b.test, which is down."""
     a, b = pair_of(lab, PATIENT)
     alice, bob = friends(signal, a, b)
     messages = [letter(alice, bob.address, text) for text in ("one", "two")]
@@ -120,6 +121,11 @@ def test_what_waits_is_shown(lab, signal):
     for message in messages:
         post(alice, message)
     wait_until(lambda: row_of(a, "b.test")["STATE"] == "backoff", "the failure")
+    return a, b, bob
+
+
+def test_what_waits_is_shown(lab, signal):
+    a, *_ = two_wait(lab, signal)
     row, facts = row_of(a, "b.test"), facts_of(a, "b.test")
     assert row["WAITING"] == "2" and re.fullmatch(r"\d+ s", row["OLDEST"])
     assert re.fullmatch(r"\d+ min", row["NEXT TRY"])
@@ -279,13 +285,7 @@ def test_a_repin_ends_a_conflict(lab, signal, running):
 
 
 def test_a_flush_sends_at_once_what_would_wait_long(lab, signal):
-    a, b = pair_of(lab, PATIENT)
-    alice, bob = friends(signal, a, b)
-    messages = [letter(alice, bob.address, text) for text in ("one", "two")]
-    b.stop()
-    for message in messages:
-        post(alice, message)
-    wait_until(lambda: row_of(a, "b.test")["STATE"] == "backoff", "the failure")
+    a, b, bob = two_wait(lab, signal)
     order(a, "flush", "b.test")  # in vain: a try like any other
     wait_until(lambda: facts_of(a, "b.test")["failures"] == ["2 in a row"], "the second failure")
     b.start()
