@@ -7,6 +7,7 @@
 #ifndef RESTANTE_EFFECTS_H
 #define RESTANTE_EFFECTS_H
 
+#include "restante/inbox.h"
 #include "restante/messages.h"
 
 /* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0).
@@ -14,7 +15,8 @@
  * Effects of different operations may be told in another order than that of their commits:
  * `previous` is the item before this one in the same mailbox, so that nobody takes it for
  * the next where it is not. 0: none that was still there. An item that has been removed
- * meanwhile may be named too. */
+ * meanwhile may be named too. News of another process have no body, and INT64_MAX here: such
+ * an item is read. */
 struct delivery {
 	struct delivery *next;
 	int64_t generation;
@@ -27,13 +29,15 @@ struct outbound {
 	struct outbound *next;
 	char domain[DOMAIN_SIZE];
 	int64_t position;
-	struct bytes body;
+	int64_t holder;	   /* the process that sends there; 0: this one */
+	struct bytes body; /* empty in news: it is in the store */
 };
 
 /* Sessions of a device ended: its socket is closed with this code. */
 struct session_end {
 	struct session_end *next;
 	int64_t generation;
+	int64_t socket_key; /* that one alone (op_socket_open); 0: whichever there is */
 	uint16_t code;
 };
 
@@ -53,12 +57,29 @@ struct prekeys_low {
 	int64_t pq;
 };
 
+/* What is known of a domain has changed: what is remembered of it is out of date. */
+struct peer_change {
+	struct peer_change *next;
+	char domain[DOMAIN_SIZE];
+};
+
 struct effects {
 	struct delivery *deliveries, *last_delivery;
 	struct outbound *outbound, *last_outbound;
 	struct session_end *ended;
 	struct list_hint *list_hints;
 	struct prekeys_low *low;
+	/* Of several processes that serve one database. */
+	struct peer_change *peers;
+	int processes; /* that there are now; 0: no change */
+	bool lease;    /* there are destinations that no process sends to */
+	bool refresh;  /* news may have been missed: read whatever there is */
+};
+
+/* In which another thread hands effects to the net thread. */
+struct effects_told {
+	struct message message;
+	const struct effects *effects;
 };
 
 #endif

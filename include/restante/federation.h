@@ -42,12 +42,6 @@ struct federation_config {
 	void (*effects_deliver)(struct message *message, void *receiver);
 };
 
-/* Message in which federation hands effects to the net thread. */
-struct effects_told {
-	struct message message;
-	const struct effects *effects;
-};
-
 /* ERR_STORE: the operator's words could not be read. */
 enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out) MUST_CHECK;

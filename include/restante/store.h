@@ -53,6 +53,10 @@ struct store_config {
 	bool serves;	       /* for a node: what a restored backup calls for is done first */
 	bool alone;	       /* refused where a node serves it, and none can begin to */
 	size_t inbox_capacity; /* operations that may wait, per lane */
+	/* With `serves`, where several processes may serve the database: what others have
+	 * committed is posted here as messages `effects_told` (effects.h). */
+	struct inbox *news_inbox;
+	void (*news_deliver)(struct message *message, void *receiver);
 };
 
 struct store;
@@ -63,6 +67,10 @@ struct store;
 enum err store_open(const struct store_config *config, struct store **store_out) MUST_CHECK;
 /* Finishes everything that was posted, then closes. */
 void store_close(struct store **store);
+
+/* May other processes serve the same database? Then sockets and destinations have to be said
+ * to be here (ops_processes.h). Any thread. */
+bool store_is_shared(const struct store *store);
 
 /* True: the operation is given away and will come back. False: the lane is full. */
 bool store_post(struct store *store, struct store_op *op) MUST_CHECK;

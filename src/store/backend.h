@@ -20,6 +20,7 @@ enum commit { COMMIT_DONE, COMMIT_FAILED, COMMIT_UNKNOWN };
 
 struct backend {
 	const char *name;
+	bool shared; /* several processes may serve a database */
 	enum err (*open)(const struct store_config *config, enum store_lane lane,
 			 struct backend_connection **connection_out);
 	void (*close)(struct backend_connection **connection);

@@ -17,6 +17,7 @@
 #include "restante/ops_federation.h"
 #include "restante/ops_keys.h"
 #include "restante/ops_messages.h"
+#include "restante/ops_processes.h"
 
 struct driver;
 
@@ -37,6 +38,11 @@ struct db {
 	int64_t seen_generation;
 	int64_t seen_ms;
 	struct restore_watch watch;
+	/* Several processes serve this database (PostgreSQL); else all of it is 0. As of the
+	 * last turn. */
+	int64_t process;   /* this one's key; 0: a command */
+	int64_t processes; /* that serve */
+	bool first;	   /* of them: does what is done once */
 	int64_t quiet_until_ms; /* a broken disk must not fill the log as well */
 	int64_t errors_unlogged;
 };
@@ -171,11 +177,14 @@ void effects_deliver(struct effects *effects, struct arena *arena, int64_t gener
 void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
 		      int64_t position, struct bytes body);
 void effects_end(struct effects *effects, struct arena *arena, int64_t generation,
-		 uint16_t code);
+		 int64_t socket_key, uint16_t code);
 void effects_hint(struct effects *effects, struct arena *arena, int64_t generation,
 		  const char *address, int64_t list_version);
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
+
+/* (processes.c) Nothing is this process's any more. */
+enum err db_process_end(struct db *db, int64_t process) MUST_CHECK;
 
 /* (known.c, outbox.c, mailbox.c) Drop what is remembered, after a rollback. */
 void db_known_forget(struct db *db);
@@ -224,6 +233,10 @@ OP(mailbox_read);
 OP(mailbox_ack);
 OP(expire);
 OP(restore_mark);
+OP(socket_open);
+OP(socket_close);
+OP(destinations_lease);
+OP(process_bury);
 OP(transaction);
 OP(destinations_load);
 OP(destination_put);

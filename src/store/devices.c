@@ -99,7 +99,7 @@ enum err db_device_drop(struct db *db, struct store_op *op, struct effects *effe
 		err = db_mailbox_drop(db, generation);
 	if (err == ERR_OK)
 		err = drop_row(db, "DELETE FROM device WHERE generation = ?1", generation);
-	effects_end(effects, op->arena, generation, CLOSE_DEVICE_REMOVED);
+	effects_end(effects, op->arena, generation, 0, CLOSE_DEVICE_REMOVED);
 	return err;
 }
 

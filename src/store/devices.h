@@ -8,6 +8,7 @@
 #include "db.h"
 
 #define CLOSE_UNAUTHORIZED   4401
+#define CLOSE_DISPLACED	     4409
 #define CLOSE_DEVICE_REMOVED 4410
 
 enum prekey_kind { PREKEY_EC = 1, PREKEY_PQ = 2 }; /* stored: never change them */

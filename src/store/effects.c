@@ -36,11 +36,12 @@ void effects_outbound(struct effects *effects, struct arena *arena, const char *
 }
 
 void effects_end(struct effects *effects, struct arena *arena, int64_t generation,
-		 uint16_t code)
+		 int64_t socket_key, uint16_t code)
 {
 	struct session_end *end = arena_new(arena, struct session_end);
 
 	end->generation = generation;
+	end->socket_key = socket_key;
 	end->code = code;
 	end->next = effects->ended;
 	effects->ended = end;

@@ -449,6 +449,7 @@ static enum err postgres_check(const struct store_config *config, struct text *p
 
 const struct backend postgres_backend = {
 	.name = "postgres",
+	.shared = true,
 	.open = postgres_open,
 	.close = postgres_close,
 	.migrate = postgres_migrate,

@@ -146,7 +146,7 @@ enum err db_session_end_all(struct db *db, struct store_op *op, struct effects *
 		return err;
 	query = query_begin(db, "DELETE FROM refresh_token WHERE generation = ?1");
 	query_int(&query, 1, generation);
-	effects_end(effects, op->arena, generation, CLOSE_UNAUTHORIZED);
+	effects_end(effects, op->arena, generation, 0, CLOSE_UNAUTHORIZED);
 	return query_run(&query);
 }
 

@@ -392,6 +392,11 @@ void store_close(struct store **store)
 	*store = NULL;
 }
 
+bool store_is_shared(const struct store *store)
+{
+	return store->lanes[LANE_WRITE].backend->shared;
+}
+
 bool store_post(struct store *store, struct store_op *op)
 {
 	assert(op->kind < STORE_KIND_COUNT);
