@@ -239,7 +239,7 @@ static void items_take(struct query *query, struct op_mailbox_read *read)
 	size_t bytes = 0;
 
 	while (query_row(query)) {
-		size_t len = (size_t)column_int(query, 2);
+		size_t len = column_bytes(query, 2).len;
 
 		if (read->count > 0 &&
 		    (read->count >= read->limit || bytes + len > read->max_bytes)) {
@@ -249,7 +249,7 @@ static void items_take(struct query *query, struct op_mailbox_read *read)
 		read->items[read->count++] = (struct mailbox_item){
 			.seq = column_int(query, 0),
 			.kind = (enum item_kind)column_int(query, 1),
-			.body = column_blob(query, 3, read->op.arena),
+			.body = column_blob(query, 2, read->op.arena),
 		};
 		bytes += len;
 	}
@@ -265,13 +265,22 @@ enum err db_mailbox_read(struct db *db, struct store_op *op)
 	if (err != ERR_OK)
 		return err;
 	read->items = arena_array(op->arena, struct mailbox_item, read->limit + 1);
-	query = query_begin(db, "SELECT seq, kind, length(body), body FROM mailbox"
+	/* Bodies only of those that are taken, and of one or two more: a database may send all
+	 * rows before the first one is looked at. `ahead` leaves out the row before, so that
+	 * there are two rows at least, and the second tells that there is more. */
+	query = query_begin(db, "SELECT seq, kind,"
+				" (SELECT body FROM mailbox m WHERE m.seq = sized.seq) FROM"
+				" (SELECT seq, kind, sum(bytes) OVER (ORDER BY seq ROWS BETWEEN"
+				" UNBOUNDED PRECEDING AND 2 PRECEDING) AS ahead FROM"
+				" (SELECT seq, kind, bytes FROM mailbox"
 				" WHERE generation = ?1 AND seq > ?2 AND expires_ms > ?3"
-				" ORDER BY seq LIMIT ?4");
+				" ORDER BY seq LIMIT ?4) AS front) AS sized"
+				" WHERE coalesce(ahead, 0) <= ?5 ORDER BY seq");
 	query_int(&query, 1, caller.generation);
 	query_int(&query, 2, read->after);
 	query_int(&query, 3, op->now_ms);
 	query_int(&query, 4, (int64_t)read->limit + 1);
+	query_int(&query, 5, (int64_t)read->max_bytes);
 	items_take(&query, read);
 	return query_end(&query);
 }

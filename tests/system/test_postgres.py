@@ -41,6 +41,7 @@ CONNECTIONS = 12
 RESERVED = 3  # of them for superusers
 ANSWER_S = 10
 LOCK_S = 3
+MIB = 1 << 20
 
 
 class Person:
@@ -293,6 +294,19 @@ def test_a_send_is_done_once_wherever_the_connection_ends(node, cutter, way):
     # Both have happened: a commit without an answer, and none.
     decided = set(re.findall(r"event=store_decided committed=(\d)", node.log_text()[log:]))
     assert decided == ({"0", "1"} if way == UP else {"1"})
+
+
+def test_a_portion_of_a_mailbox_brings_no_other_bodies_along(node, cutter):
+    alice, bob = Person(node, "alice"), Person(node, "bob")
+    content = "x" * 60000
+    for _ in range(80):
+        assert try_post(alice, letter_of(alice, bob, content)) is None
+    before = cutter.passed[DOWN]
+    portion = bob.client.mailbox()
+    passed = cutter.passed[DOWN] - before
+    used = sum(len(item["content"]) for item in portion["items"])
+    assert portion["more"] and used > 3 * MIB
+    assert passed < used + MIB
 
 
 # The server is there, and cannot
