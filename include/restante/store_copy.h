@@ -41,8 +41,9 @@ struct store_copy {
 	const char *sign; /* that `from`, and so `to`, was restored from a backup; NULL: none */
 };
 
-/* `to` is empty or holds a copy that was not finished: no node serves that. A copy is finished
- * when each table has the same rows on both sides. ERR_STORE, logged unless they differ. */
+/* `to` is empty or holds a copy that was not finished: store_open() refuses that. A copy is
+ * finished when each table has the same rows on both sides. ERR_STORE, logged unless they
+ * differ. */
 enum err store_copy(struct store_copy *copy) MUST_CHECK;
 
 #endif

@@ -198,7 +198,7 @@ static enum err find_sign(struct db *db, const struct restore_record *last,
 	return err;
 }
 
-static enum err refuse_unfinished(struct db *db)
+enum err restore_refuse_unfinished(struct db *db)
 {
 	int64_t unfinished = 0;
 	enum err err = meta_get(db, META_UNFINISHED, &unfinished);
@@ -215,7 +215,7 @@ enum err restore_serve(struct db *db)
 	struct restore_record last = {0};
 	int64_t now_ms = clock_now_ms();
 	const char *sign;
-	enum err err = refuse_unfinished(db);
+	enum err err = restore_refuse_unfinished(db);
 
 	if (err == ERR_OK)
 		err = record_get(db, &last);

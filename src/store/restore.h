@@ -40,8 +40,10 @@ void restore_forget(struct db *db);
  * counts as older. The sign that `from` was restored holds for it too; NULL: there is none. In
  * a transaction on both. */
 enum err restore_carry(struct db *from, struct db *to, const char **sign_out) MUST_CHECK;
-/* In `meta` while a copy is not finished: what it is a copy of. No node serves it. */
+/* In `meta` while a copy is not finished: what it is a copy of. Only copying opens it. */
 #define META_UNFINISHED "copy_unfinished"
+/* ERR_STORE, which is logged. In a transaction that reads. */
+enum err restore_refuse_unfinished(struct db *db) MUST_CHECK;
 
 /* Numbers that the database keeps about itself. One that is not there is left alone. */
 enum err meta_get(struct db *db, const char *name, int64_t *value_out) MUST_CHECK;

@@ -12,6 +12,7 @@
 
 #include "backend.h"
 #include "fault.h"
+#include "restore.h"
 
 #include "restante/log.h"
 #include "restante/metrics.h"
@@ -326,6 +327,18 @@ static enum err open_connections(struct store *store, const struct store_config 
 	return err;
 }
 
+/* For commands. By the reader, for those that only read must leave nothing behind. */
+static enum err refuse_unfinished(struct lane *lane)
+{
+	enum err err = lane->backend->begin(lane->connection);
+
+	if (err != ERR_OK)
+		return err;
+	err = restore_refuse_unfinished(lane->backend->db(lane->connection));
+	lane->backend->rollback(lane->connection);
+	return err;
+}
+
 static enum err in_transaction(struct lane *lane,
 			       enum err (*step)(struct backend_connection *connection))
 {
@@ -356,8 +369,9 @@ enum err store_open(const struct store_config *config, struct store **store_out)
 		fatal("out of memory for the store");
 	store->serves = config->serves;
 	err = open_connections(store, config, backend);
-	if (err == ERR_OK && store->serves)
-		err = in_transaction(&store->lanes[LANE_WRITE], backend->serve);
+	if (err == ERR_OK)
+		err = store->serves ? in_transaction(&store->lanes[LANE_WRITE], backend->serve)
+				    : refuse_unfinished(&store->lanes[LANE_READ]);
 	if (err != ERR_OK) {
 		close_connections(store);
 		free(store);

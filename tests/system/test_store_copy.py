@@ -214,6 +214,13 @@ def is_refused(node):
     return status == 1 and "a copy that is not finished" in said
 
 
+def is_refused_by_commands(node):
+    said = [restante(*command, "--config", node.config, node=node)
+            for command in (["invite"], ["peer", "list"], ["peer", "flush", "b.test"],
+                            ["restored"])]
+    return all(status == 1 and "a copy that is not finished" in text for status, text in said)
+
+
 @pytest.mark.parametrize("line", ["copying mailbox", "comparing mailbox"])
 @both_ways
 def test_a_copy_that_was_killed_is_finished_by_the_next(node, databases, line):
@@ -222,6 +229,7 @@ def test_a_copy_that_was_killed_is_finished_by_the_next(node, databases, line):
     kill_when(node, *databases, line)
     move(node, databases[1])
     assert is_refused(node)
+    assert is_refused_by_commands(node)
     rows = copied(node, *databases)
     assert rows["mailbox"] == MANY == int(databases[1].sql("SELECT count(*) FROM mailbox"))
     node.start()
