@@ -6,6 +6,7 @@
  * Federation thread.
  */
 #include "lookup.h"
+#include "states.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -21,8 +22,7 @@
 #define LOOKUPS_MAX    1024
 #define STRANGERS_MAX  128 /* lookups for those who call here and are not known */
 #define RENEW_AFTER_MS MINUTES_MS
-#define RETRY_FIRST_MS (5 * SECONDS_MS)
-#define RETRY_MOST_MS  (60 * SECONDS_MS)
+#define RETRY_MOST_MS  MINUTES_MS
 #define UNUSED_MAX_MS  (24 * HOURS_MS)
 #define SWEEP_EVERY_MS MINUTES_MS
 
@@ -179,14 +179,15 @@ static void log_result(const struct entry *entry, const struct lookup_result *re
 			 log_quote(result->reason));
 }
 
+/* Sooner than the destination itself is tried again, for users ask too. */
 static void set_retry(struct entry *entry, int64_t now_ms)
 {
-	int64_t wait_ms = RETRY_MOST_MS;
+	const struct config *config = entry->discovery->context.config->config;
+	const struct schedule schedule = {config->federation_backoff_first,
+					  config->federation_backoff_max};
+	int64_t wait_ms = backoff_ms(&schedule, ++entry->failures);
 
-	if (entry->failures < 4)
-		wait_ms = RETRY_FIRST_MS << entry->failures;
-	entry->failures++;
-	entry->retry_ms = now_ms + wait_ms;
+	entry->retry_ms = now_ms + (wait_ms < RETRY_MOST_MS ? wait_ms : RETRY_MOST_MS);
 	entry->fresh_until_ms = entry->retry_ms;
 }
 

@@ -67,7 +67,7 @@ static int64_t jitter(int64_t wait_ms, uint32_t dice)
 	return wait_ms * (800 + (int64_t)dice) / 1000;
 }
 
-static int64_t backoff_ms(const struct schedule *schedule, int64_t failures)
+int64_t backoff_ms(const struct schedule *schedule, int64_t failures)
 {
 	int64_t wait = schedule->backoff_first_ms;
 

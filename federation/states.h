@@ -39,6 +39,9 @@ struct schedule {
 	int64_t backoff_max_ms;
 };
 
+/* How long to wait after so many failures in a row. */
+int64_t backoff_ms(const struct schedule *schedule, int64_t failures);
+
 /* What an event came with. */
 struct destination_move {
 	enum destination_event event; /* never ON_FAILED_LONG: time decides that */

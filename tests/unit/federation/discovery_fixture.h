@@ -191,6 +191,8 @@ static inline int setup(void **state)
 				    .federation_dns_trusted = true,
 				    .federation_ca_file = group->web.ca_file,
 				    .federation_allow_private = true,
+				    .federation_backoff_first = 5 * SECONDS_MS,
+				    .federation_backoff_max = 1 * HOURS_MS,
 				    .federation_hosts = {&f->fixed, 0}};
 	f->federation = (struct federation_config){.config = &f->config, .store = &f->store};
 	for (size_t i = 0; i < N_NAMES; i++)

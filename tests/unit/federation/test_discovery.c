@@ -174,6 +174,32 @@ static void failures_are_kept_for_a_while(void **state)
 	assert_int_equal(f->dns.asked, asked);
 }
 
+static void the_wait_after_a_failure_is_that_of_the_configuration(void **state)
+{
+	struct fixture *f = *state;
+	unsigned asked;
+
+	f->config.federation_backoff_first = 0;
+	assert_int_equal(find(f), ERR_PEER_UNREACHABLE);
+	asked = f->dns.asked;
+	assert_int_equal(find(f), ERR_PEER_UNREACHABLE);
+	assert_true(f->dns.asked > asked);
+}
+
+static void the_wait_after_a_failure_is_a_minute_at_most(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.federation_backoff_first = 1 * HOURS_MS;
+	publish_srv(f, 0);
+	assert_int_equal(find(f), ERR_OK);
+	restart(f);
+	serve_status(f, "503 Service Unavailable");
+	assert_int_equal(find(f), ERR_OK);
+	assert_in_range(f->waiter.peer.refresh_ms, clock_now_ms() + 50 * SECONDS_MS,
+			clock_now_ms() + 60 * SECONDS_MS);
+}
+
 /* The least recently used one goes first, and is asked for anew. */
 static void the_number_of_domains_is_bounded(void **state)
 {
@@ -602,6 +628,8 @@ int main(void)
 		TEST(the_name_of_a_target_counts_only_with_dnssec),
 		TEST(equal_questions_share_one_discovery),
 		TEST(failures_are_kept_for_a_while),
+		TEST(the_wait_after_a_failure_is_that_of_the_configuration),
+		TEST(the_wait_after_a_failure_is_a_minute_at_most),
 		TEST(the_number_of_domains_is_bounded),
 		TEST(strangers_leave_room_for_the_own_lookups),
 		TEST(a_domain_can_say_no),
