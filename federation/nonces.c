@@ -15,8 +15,6 @@
 #define uthash_fatal(reason) fatal("nonces: %s", reason)
 #include <uthash.h>
 
-/* Of all origins together: about 240 MB, which some 75 origins at their limit could fill. */
-#define TOTAL_MAX 2000000
 #define TURN_MS	  (S2S_NONCE_KEPT_S * SECONDS_MS)
 #define HASH_KEPT 16
 
@@ -34,12 +32,13 @@ struct origin {
 struct generation {
 	struct nonce *nonces;
 	struct origin *origins;
+	size_t of_new; /* how many of the nonces are of new origins */
 };
 
 struct nonces {
 	struct generation current, older;
 	int64_t since_ms; /* when the current one began */
-	size_t max_per_origin;
+	size_t max, max_per_origin;
 	uint8_t key[MAC_KEY_SIZE];
 };
 
@@ -70,10 +69,11 @@ static void generation_clear(struct generation *generation)
 	*generation = (struct generation){0};
 }
 
-struct nonces *nonces_create(size_t max_per_origin)
+struct nonces *nonces_create(size_t max, size_t max_per_origin)
 {
 	struct nonces *nonces = must_calloc(sizeof *nonces);
 
+	nonces->max = max;
 	nonces->max_per_origin = max_per_origin;
 	crypto_random(nonces->key, sizeof nonces->key);
 	return nonces;
@@ -151,18 +151,25 @@ static struct origin *origin_get(struct generation *generation, const char *doma
 	return origin;
 }
 
-static bool has_room(const struct nonces *nonces, const char *origin)
+static bool origin_has_room(const struct nonces *nonces, const char *domain)
 {
-	const struct origin *now = origin_find(&nonces->current, origin);
-	const struct origin *before = origin_find(&nonces->older, origin);
+	const struct origin *now = origin_find(&nonces->current, domain);
+	const struct origin *before = origin_find(&nonces->older, domain);
 	size_t count = (now != NULL ? now->count : 0) + (before != NULL ? before->count : 0);
 
-	return count < nonces->max_per_origin &&
-	       HASH_COUNT(nonces->current.nonces) + HASH_COUNT(nonces->older.nonces) <
-		       TOTAL_MAX;
+	return count < nonces->max_per_origin;
 }
 
-enum err nonces_add(struct nonces *nonces, const char *origin, const char *nonce,
+/* New origins have half of it, so that whoever has many names leaves the rest to others. */
+static bool has_room(const struct nonces *nonces, bool is_new)
+{
+	const struct generation *now = &nonces->current, *before = &nonces->older;
+
+	return HASH_COUNT(now->nonces) + HASH_COUNT(before->nonces) < nonces->max &&
+	       (!is_new || now->of_new + before->of_new < nonces->max / 2);
+}
+
+enum err nonces_add(struct nonces *nonces, const char *origin, bool is_new, const char *nonce,
 		    int64_t now_ms)
 {
 	uint8_t hash[SHA256_SIZE];
@@ -172,11 +179,12 @@ enum err nonces_add(struct nonces *nonces, const char *origin, const char *nonce
 	nonce_hash(nonces, origin, nonce, hash);
 	if (seen(&nonces->current, hash) || seen(&nonces->older, hash))
 		return ERR_SIG_REPLAY;
-	if (!has_room(nonces, origin))
+	if (!origin_has_room(nonces, origin) || !has_room(nonces, is_new))
 		return ERR_RATE_LIMITED;
 	added = must_calloc(sizeof *added);
 	memcpy(added->hash, hash, sizeof added->hash);
 	HASH_ADD(hh, nonces->current.nonces, hash, HASH_KEPT, added);
 	origin_get(&nonces->current, origin)->count++;
+	nonces->current.of_new += is_new;
 	return ERR_OK;
 }

@@ -72,13 +72,13 @@ enum err s2s_response_verify(const struct s2s_params *params, const struct s2s_t
 			     int status, struct bytes content_digest, struct bytes body,
 			     const uint8_t public_key[32]) MUST_CHECK;
 
-/* Nonces seen in the last S2S_NONCE_KEPT_S: two rotating generations, bounded per origin.
- * Belongs to one thread. */
+/* Nonces seen in the last S2S_NONCE_KEPT_S: two rotating generations, bounded per origin, for
+ * new origins together, and in all. Belongs to one thread. */
 struct nonces;
-struct nonces *nonces_create(size_t max_per_origin);
+struct nonces *nonces_create(size_t max, size_t max_per_origin);
 void nonces_destroy(struct nonces **nonces);
-/* ERR_SIG_REPLAY when seen before; ERR_RATE_LIMITED when the origin's room is used up. */
-enum err nonces_add(struct nonces *nonces, const char *origin, const char *nonce,
+/* ERR_SIG_REPLAY when seen before; ERR_RATE_LIMITED when there is no room for this origin. */
+enum err nonces_add(struct nonces *nonces, const char *origin, bool is_new, const char *nonce,
 		    int64_t now_ms) MUST_CHECK;
 
 #endif

@@ -129,20 +129,23 @@ enum err inbound_precheck(struct request *request)
 	return err;
 }
 
+/* So often, and not twice. */
 static enum err inbound_check_rate(struct node *node, const struct inbound *inbound)
 {
-	bool is_new = clock_now_ms() - inbound->query.known_since_ms < ORIGIN_NEW_MS;
+	const char *origin = inbound->params.origin;
+	int64_t now_ms = clock_now_ms();
+	bool is_new = now_ms - inbound->query.known_since_ms < ORIGIN_NEW_MS;
 	enum limit limit = is_new ? LIMIT_ORIGIN_NEW : LIMIT_ORIGIN;
 
-	return limit_take(node, limit, bytes_of_text(inbound->params.origin)) > 0
+	return limit_take(node, limit, bytes_of_text(origin)) > 0
 		       ? ERR_RATE_LIMITED
-		       : ERR_OK;
+		       : nonces_add(node->nonces, origin, is_new, inbound->params.nonce,
+				    now_ms);
 }
 
 static enum err inbound_check_signature(struct request *request, struct inbound *inbound)
 {
 	struct node *node = request_node(request);
-	const char *origin = inbound->params.origin;
 	enum err err = inbound->query.err;
 
 	/* Why the keys cannot be had is for our log: whoever asks could be anybody. */
@@ -155,8 +158,6 @@ static enum err inbound_check_signature(struct request *request, struct inbound 
 		return err;
 	inbound->verified = true;
 	err = inbound_check_rate(node, inbound);
-	if (err == ERR_OK)
-		err = nonces_add(node->nonces, origin, inbound->params.nonce, clock_now_ms());
 	if (err == ERR_OK)
 		err = s2s_digest_check(request->content_digest, request->body);
 	return err;

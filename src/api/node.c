@@ -20,6 +20,8 @@
 #define POOL_CAPACITY	  64
 #define STORE_CAPACITY	  4096
 #define BUCKETS_MAX	  65536
+/* Of all origins together: about 240 MB, which some 75 origins at their limit could fill. */
+#define NONCES_MAX	  2000000
 /* What LIMIT_ORIGIN lets through while two generations of nonces are kept. */
 #define NONCES_PER_ORIGIN (100 + 20 * 2 * S2S_NONCE_KEPT_S)
 #define EXPIRE_EVERY_MS	  MINUTES_MS
@@ -259,8 +261,8 @@ static enum err node_start(struct node *node)
 	enum err err;
 
 	start_limits(node);
-	node->nonces =
-		nonces_create(NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
+	node->nonces = nonces_create(
+		NONCES_MAX, NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
 	node->policy = policy_create(node->config);
 	node_store_config(node->config, &node->store_config);
 	node->store_config.serves = true;
