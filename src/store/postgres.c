@@ -39,7 +39,9 @@ enum err postgres_log(const struct postgres *postgres, const char *at)
 }
 
 /* The end of a session that nobody is left of is seen by the server within seconds, for what
- * it was about to commit is waited for. The reader sees one state of the database. */
+ * it was about to commit is waited for. Rows of queues are gone soon: scans of an index mark in
+ * it which are, for the next not to look at them again, and scans by bitmap do not. The reader
+ * sees one state of the database. */
 static enum err set_up(struct postgres *postgres)
 {
 	struct pg_link *link = &postgres->link;
@@ -53,6 +55,7 @@ static enum err set_up(struct postgres *postgres)
 	pg_send_text(link, "SET tcp_keepalives_idle = 5");
 	pg_send_text(link, "SET tcp_keepalives_interval = 5");
 	pg_send_text(link, "SET tcp_keepalives_count = 2");
+	pg_send_text(link, "SET enable_bitmapscan = off");
 	if (postgres->db.lane == LANE_WRITE) {
 		pg_send_text(link, "SET synchronous_commit = on");
 	} else {

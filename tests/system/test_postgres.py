@@ -41,6 +41,7 @@ CONNECTIONS = 12
 RESERVED = 3  # of them for superusers
 ANSWER_S = 10
 LOCK_S = 3
+STATISTICS_S = 1.1  # after so long a connection tells them with its next transaction
 MIB = 1 << 20
 
 
@@ -307,6 +308,30 @@ def test_a_portion_of_a_mailbox_brings_no_other_bodies_along(node, cutter):
     used = sum(len(item["content"]) for item in portion["items"])
     assert portion["more"] and used > 3 * MIB
     assert passed < used + MIB
+
+
+def entries_read(server):
+    """Of the index of mailboxes, as the node's connections have told."""
+    return int(server.sql("SELECT idx_tup_read FROM pg_stat_user_indexes"
+                          " WHERE indexrelname = 'mailbox_generation'", "main"))
+
+
+def test_rows_that_are_gone_are_not_gone_over_again(node, server):
+    """Also where the server believes that there are many in each mailbox."""
+    alice, bob = Person(node, "alice"), Person(node, "bob")
+    server.sql("INSERT INTO mailbox (seq, generation, kind, bytes, expires_ms, body)"
+               " SELECT -i, 1000000 + i * 7919 % 20011, 1, 0, 1e15, ''"
+               " FROM generate_series(1, 20000) AS i;"
+               " ALTER TABLE mailbox ALTER generation SET (n_distinct = 100); ANALYZE mailbox",
+               "main")
+    before = entries_read(server)
+    for i in range(150):
+        time.sleep(STATISTICS_S if i == 149 else 0)
+        assert try_post(alice, letter_of(alice, bob)) is None
+        assert bob.client.ack(1 << 52)["removed"] == 1
+    assert 150 <= entries_read(server) - before < 5000
+    server.sql("DELETE FROM mailbox WHERE seq < 0;"
+               " ALTER TABLE mailbox ALTER generation RESET (n_distinct)", "main")
 
 
 # The server is there, and cannot
