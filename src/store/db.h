@@ -32,6 +32,7 @@ struct db {
 	struct destination_entry
 		*destinations; /* by domain: key, last position, items, bytes */
 	struct known *known;   /* devices, recipients, consent (known.h) */
+	bool outbox_counted;   /* the metric is right: no batch was rolled back since */
 	int64_t next_seq;      /* 0: not loaded */
 	int64_t reserved_seq;
 	/* The device whose caller the running operation has checked; 0: none. */

@@ -22,6 +22,12 @@
 /* A node that runs has seen an order long before. */
 #define ORDER_LIFE_MS	 (1 * DAYS_MS)
 
+/* The first rows of a table, at most ?2. As a range, not as a list of keys: PostgreSQL does not
+ * know how few they are, and reads the whole table to compare it with a list. */
+#define FRONT(table, key)                                                                      \
+	key " BETWEEN (SELECT min(" key ") FROM " table ") AND (SELECT max(" key ")"           \
+	    " FROM (SELECT " key " FROM " table " ORDER BY " key " LIMIT ?2) AS front)"
+
 static void count_removed(struct op_expire *expire, int64_t removed)
 {
 	expire->removed += removed;
@@ -63,8 +69,7 @@ static enum err mailboxes_sweep(struct db *db, struct op_expire *expire)
 {
 	enum err err = mailbox_sweep(
 		db, expire,
-		"DELETE FROM mailbox WHERE seq IN (SELECT seq FROM (SELECT seq, expires_ms"
-		" FROM mailbox ORDER BY seq LIMIT ?2) AS front WHERE expires_ms <= ?1)"
+		"DELETE FROM mailbox WHERE expires_ms <= ?1 AND " FRONT("mailbox", "seq")
 		" RETURNING generation, bytes");
 
 	if (err == ERR_OK)
@@ -88,17 +93,14 @@ static enum err ids_sweep(struct db *db, struct op_expire *expire)
 {
 	enum err err = sweep(
 		db, expire,
-		"DELETE FROM sent WHERE sent_key IN (SELECT sent_key FROM"
-		" (SELECT sent_key, sent_ms FROM sent ORDER BY sent_key LIMIT ?2) AS front"
-		" WHERE sent_ms <= ?1)",
+		"DELETE FROM sent WHERE sent_ms <= ?1 AND " FRONT("sent", "sent_key"),
 		sent_life(db->config));
 
 	if (err == ERR_OK)
 		err = sweep(
 			db, expire,
-			"DELETE FROM received WHERE received_key IN (SELECT received_key FROM"
-			" (SELECT received_key, received_ms FROM received ORDER BY received_key"
-			" LIMIT ?2) AS front WHERE received_ms <= ?1)",
+			"DELETE FROM received WHERE received_ms <= ?1 AND "
+			FRONT("received", "received_key"),
 			RECEIVED_LIFE_MS);
 	return err;
 }
@@ -160,6 +162,5 @@ enum err db_expire(struct db *db, struct store_op *op)
 		err = others_sweep(db, expire);
 	if (err == ERR_OK)
 		err = restore_tick(db, op->now_ms);
-	/* Batches that were rolled back have counted too. */
-	return err == ERR_OK ? db_outbox_count(db) : err;
+	return err == ERR_OK && !db->outbox_counted ? db_outbox_count(db) : err;
 }

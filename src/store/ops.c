@@ -152,4 +152,5 @@ void db_forget(struct db *db)
 	db_known_forget(db);
 	db_mailbox_forget(db);
 	db_outbox_forget(db);
+	db->outbox_counted = false;
 }

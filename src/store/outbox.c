@@ -321,7 +321,8 @@ enum err db_outbox_count(struct db *db)
 
 	while (query_row(&query))
 		metric_set(METRIC_outbox_items, column_int(&query, 0));
-	return query_end(&query);
+	db->outbox_counted = query_end(&query) == ERR_OK;
+	return query.err;
 }
 
 /* Takes rows until one of the limits; a row beyond it says that there is more. */

@@ -37,10 +37,10 @@ class LimitServer:
         return sum(thread_cpu(self._process.pid).values()) / 1000
 
 
-def start(lab, *arguments):
+def start(lab, *arguments, errors=subprocess.DEVNULL):
     return subprocess.Popen([lab.binary.parent / "restante_limits", *map(str, arguments)],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL, text=True, preexec_fn=die_with_parent)
+                            stderr=errors, text=True, preexec_fn=die_with_parent)
 
 
 def limit(lab, *arguments):

@@ -1,52 +1,121 @@
 # SPDX-License-Identifier: MIT
-"""Rows that wait in mailboxes, put straight into the database of a node that is stopped."""
+"""Rows that wait in mailboxes and outboxes, put straight into the database of a node that is
+stopped; and what that database does with them."""
 
+import json
+import os
+import re
 import shutil
-import sqlite3
+import statistics
+import subprocess
 import time
 
 from lab import LabError
+from limits import start
+from stores import database
 
 BYTES = 500      # of a body
 ON_DISK = 1000   # of a row, with room for the log and the indexes
 PIECE = 100_000  # rows of one transaction
+BATCH = 2000     # rows that a node removes at once (src/api/node.c)
+BATCHES = 5
 DAY_MS = 86_400_000
 
-
-def database(node):
-    return sqlite3.connect(node.folder / "data/restante.db")
+MAILBOX = ("seq", "generation", "kind", "bytes", "expires_ms", "message_id", "sender",
+           "sender_generation", "body")
+OUTBOX = "destination_key", "position", "kind", "bytes", "expires_ms", "body"
 
 
 def fill(node, user, rows):
-    """Rows for the devices of accounts called `user`0, `user`1, ... in turn, for thirty days."""
-    if shutil.disk_usage(node.folder).free < rows * ON_DISK:
+    """Rows for the devices of accounts called `user`0, `user`1, ... in turn, for thirty days.
+    How many a second were put in."""
+    if shutil.disk_usage(node.folder).free < 2 * rows * ON_DISK:
         raise LabError(f"no room for {rows:,} rows in {node.folder}")
-    with database(node) as db:
-        generations = [generation for generation, in db.execute(
-            "SELECT generation FROM device JOIN account USING (account_key)"
-            " WHERE account.name GLOB ?", (f"{user}[0-9]*",))]
-        first = db.execute("SELECT coalesce(max(value), 0) + 1 FROM meta"
-                           " WHERE name = 'mailbox_seq'").fetchone()[0]
-        for begin in range(first, first + rows, PIECE):
-            append(db, generations, begin, min(begin + PIECE, first + rows))
-        db.execute("INSERT INTO meta VALUES ('mailbox_seq', ?1)"
-                   " ON CONFLICT (name) DO UPDATE SET value = ?1", (first + rows,))
-    db.close()
+    db = database(node)
+    generations = db.values("SELECT generation FROM device JOIN account USING (account_key)"
+                            f" WHERE account.name LIKE '{user}%' ORDER BY generation")
+    first = int(db.values("SELECT coalesce(max(value), 0) + 1 FROM meta"
+                          " WHERE name = 'mailbox_seq'")[0])
+    began = time.monotonic()
+    for begin in range(first, first + rows, PIECE):
+        db.append("mailbox", MAILBOX,
+                  mailbox_rows(generations, begin, min(begin + PIECE, first + rows)))
+    per_second = rows / (time.monotonic() - began)
+    db.run(f"INSERT INTO meta (name, value) VALUES ('mailbox_seq', {first + rows})"
+           " ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+    db.know()
+    return round(per_second)
 
 
-def append(db, generations, begin, end):
-    expires = int(time.time() * 1000) + 30 * DAY_MS
-    db.executemany(
-        "INSERT INTO mailbox (seq, generation, kind, bytes, expires_ms, message_id, sender,"
-        f" sender_generation, body) VALUES (?, ?, 1, {BYTES}, {expires}, randomblob(16),"
-        f" 'sender@a.test', 1, randomblob({BYTES}))",
-        ((seq, generations[seq % len(generations)]) for seq in range(begin, end)))
-    db.commit()
+def mailbox_rows(generations, begin, end):
+    expires, body = int(time.time() * 1000) + 30 * DAY_MS, os.urandom(BYTES)
+    for seq in range(begin, end):
+        yield (seq, generations[seq % len(generations)], 1, BYTES, expires,
+               seq.to_bytes(16, "big"), "sender@a.test", 1, body)
+
+
+def fill_outboxes(node, domains, rows):
+    """So many for each of these."""
+    db = database(node)
+    expires, body = int(time.time() * 1000) + 7 * DAY_MS, os.urandom(BYTES)
+    for domain in domains:
+        db.run(f"INSERT INTO destination (domain) VALUES ('{domain}')")
+        key, = db.values(f"SELECT destination_key FROM destination WHERE domain = '{domain}'")
+        db.append("outbox", OUTBOX, ((key, position, 1, BYTES, expires, body)
+                                     for position in range(1, rows + 1)))
+    db.know()
 
 
 def expire(node, rows):
     """The time of the oldest is over."""
-    with database(node) as db:
-        db.execute("UPDATE mailbox SET expires_ms = 1 WHERE seq IN"
-                   " (SELECT seq FROM mailbox ORDER BY seq LIMIT ?)", (rows,))
-    db.close()
+    database(node).run("UPDATE mailbox SET expires_ms = 1 WHERE seq IN"
+                       f" (SELECT seq FROM mailbox ORDER BY seq LIMIT {rows})")
+
+
+def ask(node, what, *arguments):
+    """restante_limits about the database of a node that is stopped."""
+    folder = node.folder / "data"
+    process = start(node.lab, what, folder, node.options.get("store.url", ""), node.domain,
+                    *arguments, errors=subprocess.PIPE)
+    text, errors = process.communicate()
+    if process.returncode != 0:
+        raise LabError(f"restante_limits {what}: {errors}")
+    return text
+
+
+def batch_ms(node):
+    """How long one batch of housekeeping takes that removes as much as it may."""
+    expire(node, BATCHES * BATCH)
+    batches = [json.loads(ask(node, "expire", BATCH)) for _ in range(BATCHES)]
+    return {"rows": min(batch["rows"] for batch in batches),
+            "ms": round(statistics.median(batch["ns"] for batch in batches) / 1e6, 2)}
+
+
+def plans(node):
+    """Statement -> lines of its plan, for all that operations ask of mailboxes and outboxes."""
+    found, sql = {}, None
+    for line in ask(node, "plans").splitlines():
+        if line.startswith("\t"):
+            found[sql].append(line[1:])
+        else:
+            sql = line
+            found[sql] = []
+    return found
+
+
+# A node does this once, when it starts.
+AT_START = "SELECT count(*) FROM outbox"
+# The whole of a table or of an index; and what belongs to all, for the sake of one device.
+WHOLE = re.compile(r"\bSCAN (mailbox|outbox|o)\b|Seq Scan on (mailbox|outbox)\b"
+                   r"|using \w+ on (mailbox|outbox)\b[^\n]*(?!\n *Index Cond)(\n|$)")
+OF_ALL = re.compile(r"Index Cond: \(seq [<>]")
+
+
+def reads_too_much(sql, lines):
+    """Does a statement read rows that it has no use for?"""
+    plan = "\n".join(lines)
+    if " AS front)" in sql:  # so many from the front of the table
+        return "Seq Scan on" in plan
+    if "generation = " in sql and OF_ALL.search(plan):
+        return True
+    return sql != AT_START and WHOLE.search(plan) is not None

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What this machine and the libraries give without a node: each of these measures one thing and
- * prints one JSON object. Sizes are like those of ./dev bench.
+ * prints one JSON object, but for plans. Sizes are like those of ./dev bench.
  */
 #ifndef LIMITS_H
 #define LIMITS_H
@@ -20,5 +20,11 @@ void limit_ed25519(size_t count);
 /* A server that answers every frame and every request with {}; prints its port and goes on
  * until it is ended. */
 _Noreturn void limit_serve(const char *certificate, const char *key);
+
+/* The plans of statements on mailboxes and outboxes, each a line with its text, and lines that
+ * begin with a tab. Nothing is changed. The domain has two accounts at least. */
+void limit_plans(const char *data_dir, const char *url, const char *domain);
+/* One batch of housekeeping. */
+void limit_expire(const char *data_dir, const char *url, const char *domain, size_t limit);
 
 #endif

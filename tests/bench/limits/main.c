@@ -71,8 +71,13 @@ int main(int argc, char **argv)
 		limit_ed25519(strtoul(argv[2], NULL, 10));
 	else if (argc == 4 && strcmp(what, "serve") == 0)
 		limit_serve(argv[2], argv[3]);
+	else if (argc == 5 && strcmp(what, "plans") == 0)
+		limit_plans(argv[2], argv[3], argv[4]);
+	else if (argc == 6 && strcmp(what, "expire") == 0)
+		limit_expire(argv[2], argv[3], argv[4], strtoul(argv[5], NULL, 10));
 	else
 		fatal("restante_limits store FOLDER ROWS | tls CERTIFICATE KEY BYTES |"
-		      " ed25519 COUNT | serve CERTIFICATE KEY");
+		      " ed25519 COUNT | serve CERTIFICATE KEY | plans FOLDER URL DOMAIN |"
+		      " expire FOLDER URL DOMAIN ROWS");
 	return 0;
 }

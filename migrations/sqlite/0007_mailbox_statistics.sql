@@ -1,0 +1,1 @@
+-- For PostgreSQL alone: SQLite keeps no statistics here.
