@@ -1,1 +1,0 @@
--- For PostgreSQL alone: SQLite keeps no statistics here.

@@ -1,0 +1,1 @@
+-- For PostgreSQL alone: a node never asks SQLite for statistics.
