@@ -17,8 +17,8 @@ from against import compare  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
-from plots import plot  # noqa: E402
-from stores import CASES as STORE_CASES, STORES  # noqa: E402
+from plots import plots  # noqa: E402
+from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
 
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",
           "seconds": "s", "per_second": "messages/s",
@@ -27,6 +27,8 @@ LABELS = {"messages": "messages", "seconds_until_first": "s until the first one,
           "helper_cpu_us_per_message": "µs CPU of the helper",
           "cpu_us_per_envelope": "µs CPU of the node for an envelope",
           "kb_per_socket": "KiB of the node for an idle socket",
+          "filled": "rows", "filled_per_second": "of them a second",
+          "batch_rows": "rows removed", "batch_ms": "ms with the commit",
           "busy": "refused because the node was busy", "expired": "rows expired meanwhile",
           "row_us": "µs CPU for a mailbox row, appended and deleted",
           "rows_per_second": "of them a second, with their commits",
@@ -47,6 +49,11 @@ def row_lines(row):
     values = [f"{row[name]:,} {label}" for name, label in LABELS.items() if name in row]
     if values:
         yield f"    {', '.join(values)}"
+    if "note" in row:
+        yield f"    {row['note']}"
+    for sql, lines in row.get("plans", {}).items():
+        yield f"    {'READS TOO MUCH: ' if sql in row['too_much'] else ''}{sql}"
+        yield from (f"      {line}" for line in lines)
     for name, what in ("latency_ms", "ms until it arrived"), ("answer_ms", "ms until the answer"):
         if row.get(name):
             yield f"    {what}: " + ", ".join(f"{q} {ms}" for q, ms in row[name].items()
@@ -63,6 +70,7 @@ def node_text(node):
         return memory_text(node)
     if "threads" not in node:
         return (f"{node['cpu_us_per_message']} µs CPU a message in all its processes, "
+                f"{node['syncs_per_1000_messages']:g} syncs of its log per 1,000 messages, "
                 f"{node['disk_bytes_per_message']:,} bytes written a message")
     threads = ", ".join(f"{name} {us}" for name, us in node["threads"].items())
     return (f"{node['cpu_us_per_message']} µs CPU a message ({threads}), "
@@ -112,9 +120,12 @@ def run(names, size, folder, runs=1, store="sqlite"):
             print_row(row)
         sys.stdout.flush()
         (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-        drawing = plot(name, report["rows"])
-        if drawing:
-            (folder / f"{name}.svg").write_text(drawing)
+        for file, drawing in plots(name, report["rows"]).items():
+            (folder / file).write_text(drawing)
+
+
+def numbers(text):
+    return tuple(int(number) for number in text.split(","))
 
 
 def main():
@@ -129,19 +140,20 @@ def main():
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
-    parser.add_argument("--rows", type=int, nargs="+",
+    parser.add_argument("--rows", type=numbers, metavar="N,N...",
                         help="rows that wait in mailboxes, rising; 1 KB each on disk")
     parser.add_argument("--runs", type=int, default=1, help="of each case: medians are reported")
     options = parser.parse_args()
     cases = (compare.CASES if options.against else
-             STORE_CASES if options.store == "postgres" else CASES)
+             STORE_CASES if options.store == "postgres" else
+             [name for name in CASES if name not in ONLY_POSTGRES])
     for name in options.case:
         if name not in cases:
             parser.error(f"no case {name}: there are {', '.join(cases)}")
     given = {name: getattr(options, name) for name in ("messages", "queued")
              if getattr(options, name)}
     if options.rows:
-        given["rows"] = tuple(options.rows)
+        given["rows"] = tuple(filter(None, options.rows))
     size = dataclasses.replace(SIZES[options.size], **given)
     folder = ROOT / "build/bench"
     if options.against:

@@ -7,15 +7,15 @@ import random
 import resource
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import stores
 from generator import Generator, new_flow
 from lab import ADDRESS, Lab, LabError, wait_until
 from limits import measure as measure_limits
 from measure import Histogram, Watch, memory_mb
-from peers import ManyPeers, SlowLink
-from waiting import expire, fill
+from peers import ManyPeers, SlowLink, another_process
+from waiting import batch_of, expire, fill, fill_outboxes, plans, reads_too_much
 
 CASES = {}
 OTHER_FILES = 300  # of a node or the generator, besides idle connections
@@ -39,12 +39,21 @@ class Size:
     claims: int
     senders: tuple
     rows: tuple        # that wait for others, rising
+    backlogs: tuple    # messages that wait for a node, rising
+    processes: tuple   # of one node
+    connections: int   # that are idle, where servers are compared
 
 
 SIZES = {
     "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100,
-                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), (1_000_000,)),
-    "small": Size(1_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (50,), 50, 40, (1, 4), (3_000,)),
+                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), (1_000_000,),
+                 (1_000, 10_000, 50_000, 200_000), (1, 2), 2_000),
+    # For ./dev bench --report: as much as can be run five times, with the others beside.
+    "report": Size(20_000, 20_000, 100_000, 16, 100, 4, 50, 700, 200, 100,
+                   (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), (1_000_000,),
+                   (1_000, 10_000, 50_000, 200_000), (1, 2), 1_000),
+    "small": Size(1_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (20, 50), 50, 40, (1, 4), (3_000,),
+                  (40, 300), (1, 2), 8),
 }
 
 OPTIONS = {
@@ -189,9 +198,12 @@ def devices(size):
 def idle(size):
     """The same as local, one message a frame, while other devices are connected and idle: without
     TLS, then with it."""
-    files = file_limit(max(size.idle) + OTHER_FILES)
+    wanted = max(*size.idle, size.idle_tls)
+    files = file_limit(wanted + OTHER_FILES)
     plain = {"listen__certificate": "", "listen__key": ""}
-    return [*idle_rows(size, "without TLS", files, [min(n, files) for n in size.idle], plain),
+    limited = [] if files >= wanted else [row(
+        f"no more than {files:,}", note="the limit of open files cannot be raised further")]
+    return [*limited, *idle_rows(size, "without TLS", files, [min(n, files) for n in size.idle], plain),
             *idle_rows(size, "with TLS", files, [min(size.idle_tls, files)], {})]
 
 
@@ -207,7 +219,9 @@ def file_limit(wanted=0):
 
 
 def idle_rows(size, name, files, counts, options):
-    counts = sorted(set(counts))
+    """First they connect, to a node that has just started: in memory that nothing has used before.
+    Then messages flow, while all are connected, fewer, and none."""
+    counts = [0, *sorted(set(counts))]
     with Lab() as lab:
         a = lab.add_node("a.test", **{**OPTIONS, "listen__max_connections": files + 100,
                                    **options})
@@ -216,20 +230,25 @@ def idle_rows(size, name, files, counts, options):
         senders = generator.register(a, "sender", size.devices)
         to = generator.register(a, "recipient", size.devices)
         crowd = generator.register_crowd(a, "idle", counts[-1])
-        flow = size.messages // 2, (a,), None if options else local_work()
-        idle_runs = []
-        none = fast(f"{name}, none idle", generator, senders, to, *flow)[1]
-        rows = [placed(none, "idle sockets", 0, name)]
-        for began, count in zip([0, *counts], counts):
-            before = memory_mb(a.pid)[1]
-            idle_runs.append(generator.idle(crowd.part(began, count)))
-            grown = memory_mb(a.pid)[1] - before
-            some = fast(f"{name}, {count:,} idle", generator, senders, to, *flow)[1]
-            some["kb_per_socket"] = round(grown * 1024 / (count - began), 1)
-            rows.append(placed(some, "idle sockets", count, name))
-        for run in idle_runs:
-            run.wait()
-        return rows
+        a.restart()
+        generator.idle(senders).wait()  # what the first ones of all touch is not theirs
+        steps = [connected(generator, a, crowd, *step) for step in zip(counts, counts[1:])]
+        rows = []
+        for count, (run, values) in reversed(list(zip(counts, [(None, {}), *steps]))):
+            flow = fast(f"{name}, {f'{count:,}' if count else 'none'} idle", generator, senders,
+                        to, size.messages // 2, (a,), None if options else local_work())[1]
+            rows.append(placed({**flow, **values}, "idle sockets", count, name))
+            if run:
+                run.wait()
+        return rows[::-1]
+
+
+def connected(generator, node, crowd, began, count):
+    """Some more of them, and what memory each of these takes."""
+    before = memory_mb(node.pid)[1]
+    run = generator.idle(crowd.part(began, count))
+    grown = memory_mb(node.pid)[1] - before
+    return run, {"kb_per_socket": round(grown * 1024 / (count - began), 1)}
 
 
 @case
@@ -324,7 +343,8 @@ def offline(size):
 @case
 def waiting(size):
     """The same as local and offline, both at one node, without and with many rows waiting in the
-    mailboxes of others; then as many of them expire as a node removes meanwhile."""
+    mailboxes of others; then as many of them expire as a node removes meanwhile. And what the
+    database does to find a few rows among all."""
     with world("a.test") as (generator, a):
         generator.lab.start()
         senders = generator.register(a, "sender", size.devices)
@@ -333,10 +353,27 @@ def waiting(size):
         rows = waiting_rows(size, 0, generator, a, senders, to)
         for began, count in zip([0, *size.rows], size.rows):
             a.stop()
-            fill(a, "waiter", count - began)
+            rows.append(filled_row(a, began, count))
             a.start()
             rows += waiting_rows(size, count, generator, a, senders, to)
-        return rows + expiry_rows(size, generator, a, senders, to)
+        rows += expiry_rows(size, generator, a, senders, to)
+        a.stop()
+        rows += database_rows(size, a)
+        a.start()
+        return rows
+
+
+def filled_row(node, began, count):
+    return row(f"{count:,} wait: put in", filled=count - began,
+               filled_per_second=fill(node, "waiter", count - began))
+
+
+def database_rows(size, node):
+    fill_outboxes(node, ["waits.test"], min(size.rows[-1], 100_000))
+    found = plans(node)
+    return [row("one batch of housekeeping", **batch_of(node)),
+            row("plans", plans=found,
+                too_much=[sql for sql, lines in found.items() if reads_too_much(sql, lines)])]
 
 
 def waiting_rows(size, count, generator, a, senders, to):
@@ -368,6 +405,31 @@ def expiry_rows(size, generator, a, senders, to):
     a.start()
     during = steady("100 messages a second, rows expire", *flow)
     return [before, {**during, "expired": round(a.metric("restante_envelopes_expired_total"))}]
+
+
+@case
+def processes(size):
+    """The same as local, with one process of the node, and with two on the same database: half of
+    the devices are connected to each, and half of the messages go from one to the other."""
+    return [report for count in size.processes for report in processes_rows(size, count)]
+
+
+def processes_rows(size, count):
+    name = f"{count} process{'es' if count > 1 else ''}"
+    with world("a.test") as (generator, a):
+        generator.lab.names.apply()
+        nodes = [a, *(another_process(a, number) for number in range(2, count + 1))]
+        try:
+            for node in nodes:
+                node.start()
+        except LabError as problem:
+            return [row(f"{name}: refused", note=str(problem).splitlines()[-1])]
+        senders = generator.register(a, "sender", size.devices).spread(nodes)
+        to = generator.register(a, "recipient", size.devices).spread(nodes)
+        return [fast(f"{name}, one message a frame", generator, senders, to, size.messages,
+                     nodes)[1],
+                steady(f"{name}, 100 messages a second", generator, senders, to, 100,
+                       size.seconds, nodes)]
 
 
 class Fresh:
@@ -455,6 +517,32 @@ def catch_up(size, generator, a, b, senders, to, flow, meanwhile):
                messages=size.queued, seconds_until_first=round(first - began, 2),
                seconds_until_stored=round(stored - first, 2), seconds=round(last - first, 3),
                per_second=round(size.queued / (last - first)))
+
+
+@case
+def backlog(size):
+    """The same catch-up with few messages and many, and nobody else writes: does a backlog cost
+    more than its messages?"""
+    with world("a.test", "b.test") as (generator, a, b):
+        generator.lab.start()
+        senders = generator.register(a, "sender", size.devices)
+        to = generator.register(b, "recipient", size.recipients)
+        return [backlog_row(dataclasses.replace(size, queued=count), generator, a, b, senders, to)
+                for count in size.backlogs]
+
+
+def backlog_row(size, generator, a, b, senders, to):
+    flow, messages = new_flow(), size.queued
+    b.stop()
+    queue_up(size, generator, a, senders, to, flow)
+    b.start()
+    with Watch(a, b) as watch:
+        drained = generator.receive(to, senders, messages, flow).result()
+    report = drain_row(f"{messages:,} waited", drained, watch, messages)
+    peaks = {f"{domain}, peak": node["peak_mb"] for domain, node in report["nodes"].items()}
+    return {**report, "plot": {"axis": "messages that wait", "at": messages, "values": {
+        "throughput": ("messages/s", {"catch-up": report["per_second"]}),
+        "memory": ("MiB", peaks)}}}
 
 
 @case

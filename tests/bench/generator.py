@@ -31,8 +31,20 @@ class Accounts:
 
     @staticmethod
     def joined(path, parts):
-        path.write_text("".join(part.path.read_text() for part in parts))
+        """In the order in which they were registered, where that was done for all parts at once:
+        neighbours in the database are neighbours here."""
+        lines = [part.path.read_text().splitlines(keepends=True) for part in parts]
+        path.write_text("".join(line for several in itertools.zip_longest(*lines, fillvalue="")
+                                for line in several))
         return Accounts(path, sum(part.count for part in parts))
+
+    def spread(self, nodes):
+        """Over processes of their node."""
+        lines = [line.split(" ") for line in self.path.read_text().splitlines()]
+        for line, node in zip(lines, itertools.cycle(nodes)):
+            line[2] = str(node.port)
+        self.path.write_text("".join(" ".join(line) + "\n" for line in lines))
+        return self
 
     def part(self, begin, end):
         """Some of them, that have one device each."""

@@ -122,6 +122,11 @@ class NodeWatch:
         }
 
 
+def name_of(node):
+    """Its domain; further processes of a node have names (peers.py)."""
+    return getattr(node, "name", node.domain)
+
+
 class Watch:
     """All threads and files of some nodes during the block, and of their database server if
     they have one."""
@@ -130,7 +135,8 @@ class Watch:
         self._nodes = nodes
 
     def __enter__(self):
-        self._watches = {node.domain: NodeWatch(node) for node in self._nodes}
+        self._syncs = stores.syncs(self._nodes)
+        self._watches = {name_of(node): NodeWatch(node) for node in self._nodes}
         self._watches |= {"PostgreSQL": FamilyWatch(pid) for pid in stores.pids()}
         self._began = time.monotonic()
         return self
@@ -140,10 +146,16 @@ class Watch:
             self.seconds = time.monotonic() - self._began
             for watch in self._watches.values():
                 watch.end()
+            if self._syncs is not None:
+                self._syncs = stores.syncs(self._nodes) - self._syncs
 
     def report(self, messages):
         """By domain, or name of the server."""
-        return {name: watch.report(messages) for name, watch in self._watches.items()}
+        report = {name: watch.report(messages) for name, watch in self._watches.items()}
+        if self._syncs is not None:
+            report["PostgreSQL"]["syncs_per_1000_messages"] = round(
+                1000 * self._syncs / messages, 1)
+        return report
 
 
 class Histogram:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Processes that the cases put beside the nodes: a slow link, and a crowd of other nodes."""
+"""Processes that the cases put beside the nodes: a slow link, a crowd of other nodes, and further
+processes of a node."""
 
+import copy
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-from lab import ADDRESS, LabError
+from lab import ADDRESS, LabError, free_port
 from processes import die_with_parent
 from measure import thread_cpu
 
@@ -71,3 +73,14 @@ class ManyPeers(Helper):
             if arrived_flow == flow:
                 arrivals.append((sent, arrived))
         return arrivals
+
+
+def another_process(node, number):
+    """Of the same node, with its data folder and its database, at a port of its own; not started."""
+    other = copy.copy(node)
+    other.name = f"{node.domain}, process {number}"
+    other.port = free_port()
+    other.options = {**node.options, "listen.port": other.port}
+    other.log = node.log.with_name(f"{node.domain}-{number}.log")
+    node.lab.nodes[other.name] = other
+    return other

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a message costs, over what the rows of a case differ by: a small SVG from a report.
-A row that belongs into one has `plot`: what the axis is, its value there, and the line."""
+A row that belongs into one has `plot`: what the axis is, its value there, and the line; or `values`,
+for each drawing what is drawn, and the value of each line."""
 
 import math
 from html import escape
@@ -14,13 +15,24 @@ def cost_us(row):
     return sum(node["cpu_us_per_message"] for node in row["nodes"].values())
 
 
-def lines_of(rows):
-    """name -> [(value on the axis, cost)]"""
-    lines = {}
+def points_of(row):
+    """(drawing, what is drawn, line, value on the axis, value)"""
+    place = row["plot"]
+    if "values" not in place:
+        yield "", "µs CPU of the node a message", place["line"], place["at"], cost_us(row)
+    for drawing, (what, values) in place.get("values", {}).items():
+        for line, value in values.items():
+            yield drawing, what, line, place["at"], value
+
+
+def drawings_of(rows):
+    """drawing -> (what, {line: [(value on the axis, value)]})"""
+    drawings = {}
     for row in rows:
-        if "plot" in row:
-            lines.setdefault(row["plot"]["line"], []).append((row["plot"]["at"], cost_us(row)))
-    return {name: sorted(points) for name, points in lines.items()}
+        for drawing, what, name, at, value in points_of(row) if "plot" in row else ():
+            _, lines = drawings.setdefault(drawing, (what, {}))
+            lines.setdefault(name, []).append((at, value))
+    return drawings
 
 
 def step_above(value):
@@ -57,7 +69,7 @@ def axes(scale, points, axis):
     for part in range(5):
         value = scale.top * part / 4
         yield (f'<path d="M{LEFT} {scale.y(value)}H{WIDTH - RIGHT}" stroke="#ccc"/>'
-               + text(LEFT - 6, scale.y(value) + 4, f"{value:g}", "end"))
+               + text(LEFT - 6, scale.y(value) + 4, f"{value:,.10g}", "end"))
 
 
 def line(scale, index, name, points):
@@ -70,18 +82,19 @@ def line(scale, index, name, points):
            + text(WIDTH - RIGHT + 12, TOP + 12 + 18 * index, name, "start") + "</g>")
 
 
-def plot(case, rows):
-    """None if nothing of it is to be drawn."""
-    lines = lines_of(rows)
-    if not lines:
-        return None
+def plots(case, rows):
+    """File name -> SVG."""
+    axis = next((row["plot"]["axis"] for row in rows if "plot" in row), None)
+    return {f"{case}{drawing and '-'}{drawing}.svg": draw(f"{case}: {what}", axis, lines)
+            for drawing, (what, lines) in drawings_of(rows).items()}
+
+
+def draw(title, axis, lines):
     points = [point for line_points in lines.values() for point in line_points]
     scale = Scale(points)
-    axis = next(row["plot"]["axis"] for row in rows if "plot" in row)
-    parts = [text(LEFT, 22, f"{case}: µs CPU of the node a message", "start"),
-             *axes(scale, points, axis)]
+    parts = [text(LEFT, 22, title, "start"), *axes(scale, points, axis)]
     for index, (name, line_points) in enumerate(lines.items()):
-        parts += line(scale, index, name, line_points)
+        parts += line(scale, index, name, sorted(line_points))
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
             'font-family="sans-serif" font-size="12">\n'
             '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")

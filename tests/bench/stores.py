@@ -3,6 +3,7 @@
 PostgreSQL server, which is there for the case alone and as durable as it comes."""
 
 import itertools
+import json
 import sqlite3
 import time
 from contextlib import closing, contextmanager
@@ -13,9 +14,9 @@ from postgres import Postgres
 CASES = "local", "federated", "offline", "waiting", "processes"  # that can be run with PostgreSQL
 ONLY_POSTGRES = ("processes",)
 SETTINGS = {"shared_buffers": "128MB", "autovacuum_naptime": "1min"}  # its defaults
-# A server process tells the others what it has counted when it has something to do and the last
-# time was a second ago; a node has something for it every second or so.
-COUNTED_S = 2.5
+# A server process tells the others what it has counted when a transaction of it ends, if the last
+# time was so long ago.
+COUNTED_S = 1.1
 
 _servers = []  # the one of the case, if any
 _numbers = itertools.count(1)
@@ -49,11 +50,22 @@ def pids():
     return [server.process.pid for server in _servers]
 
 
-def syncs():
-    """How often the server has synced its log so far; None: there is none."""
+def syncs(nodes):
+    """How often the server has synced its log so far, for these nodes; None: there is none."""
     for server in _servers:
         time.sleep(COUNTED_S)
+        for node in nodes:
+            write_something(node)
         return int(server.sql("SELECT wal_sync FROM pg_stat_wal"))
+
+
+def write_something(node):
+    """A token that nobody has is looked for where it would be replaced."""
+    connection = node.lab.connection(node)
+    connection.request("POST", "/api/v1/auth/refresh", json.dumps({"refresh_token": "A" * 43}),
+                       {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 401
+    connection.close()
 
 
 class SqliteFile:

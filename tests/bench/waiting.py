@@ -83,12 +83,13 @@ def ask(node, what, *arguments):
     return text
 
 
-def batch_ms(node):
-    """How long one batch of housekeeping takes that removes as much as it may."""
+def batch_of(node):
+    """What one batch of housekeeping takes that removes as much as it may."""
     expire(node, BATCHES * BATCH)
     batches = [json.loads(ask(node, "expire", BATCH)) for _ in range(BATCHES)]
-    return {"rows": min(batch["rows"] for batch in batches),
-            "ms": round(statistics.median(batch["ns"] for batch in batches) / 1e6, 2)}
+    batches = [batch for batch in batches if batch["rows"] > 0]
+    return {"batch_rows": max(batch["rows"] for batch in batches),
+            "batch_ms": round(statistics.median(batch["ns"] for batch in batches) / 1e6, 2)}
 
 
 def plans(node):
