@@ -7,16 +7,17 @@ one that RESTANTE_BIN names, with restante_bench beside it."""
 import argparse
 import dataclasses
 import json
-import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
+import report as several  # noqa: E402
 from against import compare  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
+from measure import median  # noqa: E402
 from plots import plots  # noqa: E402
 from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
 
@@ -83,20 +84,6 @@ def memory_text(node):
     return f"{node['rss_mb']} MiB (peak {node['peak_mb']})"
 
 
-def median(values):
-    """Of reports of the same shape: of each number in them."""
-    first = values[0]
-    if isinstance(first, dict):
-        return {name: median([value[name] for value in values if name in value])
-                for name in first}
-    if isinstance(first, list):
-        return [median(several) for several in zip(*values)]
-    if not isinstance(first, (int, float)):
-        return first
-    middle = statistics.median(values)
-    return round(middle) if isinstance(first, int) else round(middle, 3)
-
-
 def measure_case(name, size, store):
     """Rows, and the limits that were measured beside them: those of SQLite."""
     with STORES[store]():
@@ -137,12 +124,15 @@ def main():
     others.add_argument("--store", choices=STORES, default="sqlite",
                         help=f"postgres: the cases {', '.join(STORE_CASES)} with a server beside;"
                         " reports are in build/bench/postgres")
-    parser.add_argument("--size", choices=SIZES, default="full")
+    others.add_argument("--report", action="store_true",
+                        help="the cases that count most, five times, and the other servers beside:"
+                        " a table in build/bench/report.md")
+    parser.add_argument("--size", choices=SIZES)
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
     parser.add_argument("--rows", type=numbers, metavar="N,N...",
                         help="rows that wait in mailboxes, rising; 1 KB each on disk")
-    parser.add_argument("--runs", type=int, default=1, help="of each case: medians are reported")
+    parser.add_argument("--runs", type=int, help="of each case: medians are reported")
     options = parser.parse_args()
     cases = (compare.CASES if options.against else
              STORE_CASES if options.store == "postgres" else
@@ -154,13 +144,16 @@ def main():
              if getattr(options, name)}
     if options.rows:
         given["rows"] = tuple(filter(None, options.rows))
-    size = dataclasses.replace(SIZES[options.size], **given)
+    size = SIZES[options.size or ("report" if options.report else "full")]
+    size = dataclasses.replace(size, **given)
     folder = ROOT / "build/bench"
-    if options.against:
-        compare.run(options.against, options.case or list(cases), size, folder)
+    if options.report:
+        several.run(options.runs or 5, size, folder)
+    elif options.against:
+        compare.run(options.against, options.case or list(cases), size, folder, options.runs or 1)
     else:
         folder = folder / "postgres" if options.store == "postgres" else folder
-        run(options.case or list(cases), size, folder, options.runs, options.store)
+        run(options.case or list(cases), size, folder, options.runs or 1, options.store)
 
 
 if __name__ == "__main__":

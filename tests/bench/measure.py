@@ -7,6 +7,7 @@
 """
 
 import os
+import statistics
 import time
 from collections import Counter
 from pathlib import Path
@@ -156,6 +157,20 @@ class Watch:
             report["PostgreSQL"]["syncs_per_1000_messages"] = round(
                 1000 * self._syncs / messages, 1)
         return report
+
+
+def median(values):
+    """Of reports of the same shape: of each number in them."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: median([value[name] for value in values if name in value])
+                for name in first}
+    if isinstance(first, list):
+        return [median(several) for several in zip(*values)]
+    if not isinstance(first, (int, float)):
+        return first
+    middle = statistics.median(values)
+    return round(middle) if isinstance(first, int) else round(middle, 3)
 
 
 class Histogram:

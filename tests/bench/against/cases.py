@@ -104,7 +104,7 @@ def idle(side, size):
 
 
 def idle_row(side, size, name, tls):
-    count = size.messages // 25
+    count = size.connections
     with side.world(*DOMAINS[:1], tls=tls) as (generator, server):
         users = generator.register(server, "user", count)
         before = side.rss_kb(server)

@@ -7,6 +7,7 @@ import importlib
 import json
 
 from cases import file_limit
+from measure import median
 
 from .cases import CASES
 from .sides import Restante, Xmpp, package_version
@@ -47,14 +48,15 @@ def line(label, values):
     print(f"{label:<46}" + "".join(f"{value:>18}" for value in values))
 
 
-def run(name, cases, size, folder):
+def run(name, cases, size, folder, runs=1):
     peer = importlib.import_module(f".{name}", __package__)
     print(f"{peer.KIND.NAME} {package_version(peer.PACKAGE)}", flush=True)
     file_limit()
     report = {"peer": name, "version": package_version(peer.PACKAGE),
               "size": dataclasses.asdict(size), "cases": {}}
     for case in cases:
-        rows = {side.name: CASES[case](side, size) for side in sides_of(case, peer)}
+        rows = median([{side.name: CASES[case](side, size) for side in sides_of(case, peer)}
+                       for _ in range(runs)])
         print_case(case, rows)
         report["cases"][case] = rows
         folder.mkdir(parents=True, exist_ok=True)
