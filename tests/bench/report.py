@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import statistics
+import time
 
 from against import cases as against
 from against.compare import PEERS
@@ -80,24 +81,33 @@ LINES = [
 ]
 
 
-def peers():
-    return [importlib.import_module(f"against.{name}") for name in PEERS]
+def peer(name):
+    return importlib.import_module(f"against.{name}")
 
 
-def measure_once(size):
+def timed(server, case, *arguments):
+    """The rows of a case; says how long it took, for whoever waits."""
+    began = time.monotonic()
+    rows = (CASES if server == "Restante" and case in CASES else against.CASES)[case](*arguments)
+    print(f"  {server}, {case}: {time.monotonic() - began:.0f} s", flush=True)
+    return rows
+
+
+def measure_once(size, peers):
     """server -> case -> rows"""
-    ours = {case: CASES[case](size) for case in OURS}
+    ours = {case: timed("Restante", case, size) for case in OURS}
     limits = measure(size.limits)
     for rows in ours.values():
         add_shares(rows, limits)
     size = dataclasses.replace(size, messages=max(size.messages // 2, 1))
-    ours["offline_local"] = against.CASES["offline_local"](Restante(), size)
+    ours["offline_local"] = timed("Restante", "offline_local", Restante(), size)
     servers = {"Restante": ours}
-    for peer in peers():
-        store, one_of = next(iter(peer.STORES.items()))
-        side = Xmpp(peer.KIND, store, one_of)
-        servers[peer.KIND.NAME] = {case: against.CASES[case](side, size) for case in BESIDE}
-    return {**servers, "limits": limits}
+    for other in peers:
+        store, one_of = next(iter(other.STORES.items()))
+        side = Xmpp(other.KIND, store, one_of)
+        servers[other.KIND.NAME] = {case: timed(other.KIND.NAME, case, side, size)
+                                      for case in BESIDE}
+    return {"servers": servers, "limits": limits}
 
 
 def found(rows, begin):
@@ -117,7 +127,8 @@ def shares(rows):
 def summarize(line, runs):
     """None where a size has no such row."""
     case, begin = line.ours
-    rows = [found(run["Restante"][case], begin) for run in runs]
+    servers = [run["servers"] for run in runs]
+    rows = [found(run["Restante"][case], begin) for run in servers]
     if None in rows:
         return None
     ours = summary([line.value(row) for row in rows])
@@ -126,14 +137,14 @@ def summarize(line, runs):
         out["per_second"] = statistics.median(row["per_second"] for row in rows)
         out["share_of_limit"] = shares(rows)
     if line.beside:
-        out["beside"] = {peer.KIND.NAME: beside(line, runs, peer.KIND.NAME, ours)
-                         for peer in peers()}
+        out["beside"] = {name: beside(line, servers, name, ours)
+                         for name in servers[0] if name != "Restante"}
     return out
 
 
-def beside(line, runs, name, ours):
+def beside(line, servers, name, ours):
     case, begin = line.beside
-    theirs = summary([line.value(found(run[name][case], begin)) for run in runs])
+    theirs = summary([line.value(found(run[name][case], begin)) for run in servers])
     ratio = ours["median"] / theirs["median"]
     return {**theirs, "ratio": round(1 / ratio if line.less_is_better else ratio, 2)}
 
@@ -147,7 +158,7 @@ def span(value):
 
 
 def table(summaries):
-    names = [peer.KIND.NAME for peer in peers()]
+    names = list(dict.fromkeys(name for line in summaries for name in line.get("beside", {})))
     yield "| | target | Restante | messages/s | share of the limit | " + " | ".join(
         f"{name} | ×" for name in names) + " |"
     yield "|---|---|---|---|---|" + "---|---|" * len(names)
@@ -161,15 +172,16 @@ def table(summaries):
         yield "| " + " | ".join(cells) + " |"
 
 
-def run(runs, size, folder):
+def run(runs, size, folder, names=PEERS):
     """Writes what there is after each run."""
     folder.mkdir(parents=True, exist_ok=True)
     file_limit()
-    versions = {peer.KIND.NAME: package_version(peer.PACKAGE) for peer in peers()}
+    peers = [peer(name) for name in names]
+    versions = {other.KIND.NAME: package_version(other.PACKAGE) for other in peers}
     measured = []
     for count in range(1, runs + 1):
         print(f"run {count} of {runs}", flush=True)
-        measured.append(measure_once(size))
+        measured.append(measure_once(size, peers))
         summaries = [line for line in (summarize(line, measured) for line in LINES) if line]
         (folder / "report.json").write_text(json.dumps(
             {"versions": versions, "size": dataclasses.asdict(size), "table": summaries,

@@ -13,20 +13,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 import bench  # noqa: E402
 from cases import CASES, SIZES  # noqa: E402
-from stores import CASES as STORE_CASES  # noqa: E402
+from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
 
 SMALL = SIZES["small"]
 MESSAGES = {
     "limits": [],
     "local": [200, 200, 100], "federated": [200, 200, 100], "receipts": [200],
     "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
-    "many": [14, 14, 14, 14], "devices": [40], "idle": [100] * 4, "claims": [40, 40],
+    "many": [14, 14, 14, 14], "devices": [40], "idle": [100] * 5, "claims": [40, 40],
     "senders": [200] * 4, "http": [200, 200],
-    "waiting": [200, 200, 200] * 2 + [100, 100],
+    "waiting": [200, 200, 200] * 2 + [100, 100], "backlog": [40, 300], "processes": [200, 100],
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+WITH_TESTS_OF_THEIR_OWN = {"waiting", *ONLY_POSTGRES}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in WITH_TESTS_OF_THEIR_OWN])
 def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
     bench.run([name], SMALL, tmp_path)
 
@@ -41,8 +44,10 @@ def test_case_measures_all_of_its_messages(name, tmp_path, capsys):
     assert all(row["name"] in out for row in rows)
 
 
-@pytest.mark.parametrize("name", STORE_CASES)
-def test_case_with_postgresql_says_what_its_server_takes(name, tmp_path, capsys):
+@pytest.mark.parametrize("name", [name for name in STORE_CASES
+                                  if name not in WITH_TESTS_OF_THEIR_OWN])
+def test_case_with_postgresql_says_what_its_server_takes(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("stores.COUNTED_S", 0)
     bench.run([name], SMALL, tmp_path, store="postgres")
 
     rows = json.loads((tmp_path / f"{name}.json").read_text())["rows"]
@@ -51,6 +56,34 @@ def test_case_with_postgresql_says_what_its_server_takes(name, tmp_path, capsys)
     assert all(server["cpu_us_per_message"] > 0 for server in servers)
     assert all(server["disk_bytes_per_message"] > 0 for server in servers)
     assert "PostgreSQL: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_rows_that_wait_are_put_in_and_expire(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("stores.COUNTED_S", 0)
+    bench.run(["waiting"], SMALL, tmp_path, store=store)
+
+    rows = {row["name"]: row for row in
+            json.loads((tmp_path / "waiting.json").read_text())["rows"]}
+    messages = [row["messages"] for row in rows.values() if "messages" in row]
+    assert messages[:len(MESSAGES["waiting"])] == MESSAGES["waiting"]
+    assert rows["3,000 wait: put in"]["filled"] == 3000
+    assert rows["100 messages a second, rows expire"]["expired"] > 0
+    assert rows["one batch of housekeeping"]["batch_rows"] > 0
+    assert rows["one batch of housekeeping"]["batch_ms"] > 0
+    assert len(rows["plans"]["plans"]) > 20
+    assert "DELETE FROM mailbox" in capsys.readouterr().out
+
+
+def test_each_commit_of_a_node_is_a_sync_of_the_server(tmp_path):
+    bench.run(["processes"], SMALL, tmp_path, store="postgres")
+
+    rows = json.loads((tmp_path / "processes.json").read_text())["rows"]
+    assert [row["messages"] for row in rows if "messages" in row][:2] == MESSAGES["processes"]
+    steady = rows[1]
+    commits = steady["nodes"]["a.test"]["commits_per_1000_messages"]
+    assert commits > 1000
+    assert abs(steady["nodes"]["PostgreSQL"]["syncs_per_1000_messages"] - commits) < 500
 
 
 def test_limits_are_measured_without_a_node(tmp_path):
@@ -70,15 +103,27 @@ def test_report_of_several_runs_has_their_medians():
         "rows": [{"name": "a", "us": 4, "nodes": {"a.test": {"rss_mb": 5}}}]}
 
 
+def drawn(svg):
+    """How many lines and points it has."""
+    tags = [element.tag.split("}")[1] for element in ElementTree.fromstring(svg)]
+    return tags.count("polyline"), tags.count("circle")
+
+
 def test_drawing_has_a_line_for_each_series_and_a_point_for_each_row():
     rows = [{"plot": {"axis": "senders", "at": at, "line": line},
              "nodes": {"a.test": {"cpu_us_per_message": at + 40}}}
             for line in ("windows of 64", "windows of 512") for at in (0, 1, 256)]
 
-    svg = ElementTree.fromstring(bench.plot("senders", rows))
-    tags = [element.tag.split("}")[1] for element in svg]
-    assert (tags.count("polyline"), tags.count("circle")) == (2, 6)
-    assert bench.plot("many", [{"name": "no place in a drawing"}]) is None
+    assert {file: drawn(svg) for file, svg in bench.plots("senders", rows).items()} == {
+        "senders.svg": (2, 6)}
+    assert bench.plots("many", [{"name": "no place in a drawing"}]) == {}
+
+
+def test_backlogs_are_drawn_with_throughput_and_memory(tmp_path):
+    bench.run(["backlog"], SMALL, tmp_path)
+
+    assert drawn((tmp_path / "backlog-throughput.svg").read_text()) == (1, 2)
+    assert drawn((tmp_path / "backlog-memory.svg").read_text()) == (2, 4)
 
 
 def test_long_link_delays_every_message_by_its_way(tmp_path):

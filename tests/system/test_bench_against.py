@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 import bench  # noqa: E402, F401  (brings the lab's folder onto the path)
 from against import compare  # noqa: E402
+import report  # noqa: E402
 from cases import SIZES  # noqa: E402
 
 
@@ -37,3 +38,35 @@ def test_idle_connections_cost_memory_on_both_sides(tmp_path):
     rows = run("idle", tmp_path)
 
     assert all(row["kb_per_connection"] > 0 for side in rows.values() for row in side)
+
+
+def rows_of(us, per_second=100):
+    return [{"name": "as fast as it goes", "per_second": per_second,
+             "nodes": {"a": {"cpu_us_per_message": us, "share_of_limit": 0.5}}},
+            {"name": "100 messages a second", "latency_ms": {"p50": us},
+             "nodes": {"a": {"cpu_us_per_message": us}}}]
+
+
+def test_table_has_medians_ranges_and_how_many_times_better_than_the_others():
+    runs = [{"servers": {name: {"local": rows_of(us * factor)} for name, factor in
+                         (("Restante", 1), ("Prosody", 4), ("ejabberd", 2))}}
+            for us in (10, 30, 20)]
+    fast = report.Line("fast", report.per_cpu_second, ("local", "as fast"), ("local", "as fast"))
+    slow = report.Line("slow", report.latency("p50"), ("local", "100"), ("local", "100"),
+                       less_is_better=True)
+
+    lines = list(report.table([report.summarize(line, runs) for line in (fast, slow)]))
+
+    assert lines[2] == ("| fast |  | 50,000 (33,333–100,000) | 100 | 50% |"
+                        " 12,500 (8,333–25,000) | 4 | 25,000 (16,667–50,000) | 2 |")
+    assert lines[3].endswith("| 80 (40–120) | 4 | 40 (20–60) | 2 |")
+
+
+def test_report_has_a_line_for_each_case_and_a_column_for_each_server(tmp_path):
+    report.run(1, SIZES["small"], tmp_path, ["prosody"])
+
+    head, _, *lines = (tmp_path / "report.md").read_text().splitlines()
+    assert "| Prosody | × |" in head
+    missing = {line.name for line in report.LINES} - {line.split(" | ")[0][2:] for line in lines}
+    assert all(name.startswith("KiB") for name in missing)  # of sizes that are too large here
+    assert len(json.loads((tmp_path / "report.json").read_text())["runs"]) == 1
