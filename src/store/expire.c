@@ -67,10 +67,9 @@ static enum err sweep(struct db *db, struct op_expire *expire, const char *sql, 
 
 static enum err mailboxes_sweep(struct db *db, struct op_expire *expire)
 {
-	enum err err = mailbox_sweep(
-		db, expire,
-		"DELETE FROM mailbox WHERE expires_ms <= ?1 AND " FRONT("mailbox", "seq")
-		" RETURNING generation, bytes");
+	enum err err = mailbox_sweep(db, expire,
+				     "DELETE FROM mailbox WHERE expires_ms <= ?1 AND " FRONT(
+					     "mailbox", "seq") " RETURNING generation, bytes");
 
 	if (err == ERR_OK)
 		err = mailbox_sweep(
@@ -91,17 +90,16 @@ static int64_t sent_life(const struct store_config *config)
 
 static enum err ids_sweep(struct db *db, struct op_expire *expire)
 {
-	enum err err = sweep(
-		db, expire,
-		"DELETE FROM sent WHERE sent_ms <= ?1 AND " FRONT("sent", "sent_key"),
-		sent_life(db->config));
+	enum err err =
+		sweep(db, expire,
+		      "DELETE FROM sent WHERE sent_ms <= ?1 AND " FRONT("sent", "sent_key"),
+		      sent_life(db->config));
 
 	if (err == ERR_OK)
-		err = sweep(
-			db, expire,
-			"DELETE FROM received WHERE received_ms <= ?1 AND "
-			FRONT("received", "received_key"),
-			RECEIVED_LIFE_MS);
+		err = sweep(db, expire,
+			    "DELETE FROM received WHERE received_ms <= ?1 AND " FRONT(
+				    "received", "received_key"),
+			    RECEIVED_LIFE_MS);
 	return err;
 }
 

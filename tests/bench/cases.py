@@ -201,9 +201,9 @@ def idle(size):
     wanted = max(*size.idle, size.idle_tls)
     files = file_limit(wanted + OTHER_FILES)
     plain = {"listen__certificate": "", "listen__key": ""}
-    limited = [] if files >= wanted else [row(
-        f"no more than {files:,}", note="the limit of open files cannot be raised further")]
-    return [*limited, *idle_rows(size, "without TLS", files, [min(n, files) for n in size.idle], plain),
+    limit = row(f"no more than {files:,}", note="the limit of open files cannot be raised further")
+    return [*([limit] if files < wanted else []),
+            *idle_rows(size, "without TLS", files, [min(n, files) for n in size.idle], plain),
             *idle_rows(size, "with TLS", files, [min(size.idle_tls, files)], {})]
 
 
@@ -379,9 +379,8 @@ def database_rows(size, node):
 def waiting_rows(size, count, generator, a, senders, to):
     _, connected = fast(f"{count:,} wait: to connected devices", generator, senders, to,
                         size.messages, (a,), local_work())
-    rows = [connected, *mailbox_rows(size, f"{count:,} wait", generator, a, senders, to)]
-    return [placed(report, "rows that wait", count, report["name"].split(": ")[1])
-            for report in rows]
+    return [placed(report, "rows that wait", count, report["name"].split(": ")[1]) for report in
+            (connected, *mailbox_rows(size, f"{count:,} wait", generator, a, senders, to))]
 
 
 def mailbox_rows(size, name, generator, a, senders, to):

@@ -76,7 +76,8 @@ class ManyPeers(Helper):
 
 
 def another_process(node, number):
-    """Of the same node, with its data folder and its database, at a port of its own; not started."""
+    """Of the same node, with its data folder and its database, at a port of its own. Not
+    started."""
     other = copy.copy(node)
     other.name = f"{node.domain}, process {number}"
     other.port = free_port()

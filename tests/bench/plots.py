@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a message costs, over what the rows of a case differ by: a small SVG from a report.
-A row that belongs into one has `plot`: what the axis is, its value there, and the line; or `values`,
-for each drawing what is drawn, and the value of each line."""
+A row that belongs into one has `plot`: what the axis is, its value there, and the line; or
+`values`, for each drawing what is drawn, and the value of each line."""
 
 import math
 from html import escape

@@ -85,28 +85,30 @@ def peer(name):
     return importlib.import_module(f"against.{name}")
 
 
-def timed(server, case, *arguments):
+def timed(name, case, *arguments):
     """The rows of a case; says how long it took, for whoever waits."""
     began = time.monotonic()
-    rows = (CASES if server == "Restante" and case in CASES else against.CASES)[case](*arguments)
-    print(f"  {server}, {case}: {time.monotonic() - began:.0f} s", flush=True)
+    rows = case(*arguments)
+    print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
     return rows
 
 
 def measure_once(size, peers):
     """server -> case -> rows"""
-    ours = {case: timed("Restante", case, size) for case in OURS}
+    ours = {case: timed(f"Restante, {case}", CASES[case], size) for case in OURS}
     limits = measure(size.limits)
     for rows in ours.values():
         add_shares(rows, limits)
     size = dataclasses.replace(size, messages=max(size.messages // 2, 1))
-    ours["offline_local"] = timed("Restante", "offline_local", Restante(), size)
+    ours["offline_local"] = timed("Restante, offline_local", against.CASES["offline_local"],
+                                  Restante(), size)
     servers = {"Restante": ours}
     for other in peers:
         store, one_of = next(iter(other.STORES.items()))
         side = Xmpp(other.KIND, store, one_of)
-        servers[other.KIND.NAME] = {case: timed(other.KIND.NAME, case, side, size)
-                                      for case in BESIDE}
+        servers[other.KIND.NAME] = {
+            case: timed(f"{other.KIND.NAME}, {case}", against.CASES[case], side, size)
+            for case in BESIDE}
     return {"servers": servers, "limits": limits}
 
 
