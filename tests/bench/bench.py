@@ -14,11 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 import report as several  # noqa: E402
 from against import compare  # noqa: E402
-from cases import CASES, SIZES  # noqa: E402
+from cases import CASES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
 from measure import median  # noqa: E402
 from plots import plots  # noqa: E402
+from sizes import SIZES  # noqa: E402
 from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
 
 LABELS = {"messages": "messages", "seconds_until_first": "s until the first one, then",

@@ -21,41 +21,6 @@ CASES = {}
 OTHER_FILES = 300  # of a node or the generator, besides idle connections
 LONG = 1800  # seconds that nothing here takes
 
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    limits: int        # rows and exchanges to measure limits with
-    messages: int      # of a flow as fast as it goes
-    queued: int        # for the node that is down
-    devices: int       # that send, and that receive
-    recipients: int    # of what is queued
-    seconds: int       # of a flow at a fixed rate
-    delay_ms: int      # of the long link, one way
-    good: int          # destinations that answer
-    refusing: int      # destinations where nobody listens
-    hanging: int       # destinations that accept and never answer
-    idle: tuple        # sockets without TLS, as far as the limit of open files allows
-    idle_tls: int      # sockets with TLS
-    claims: int
-    senders: tuple
-    rows: tuple        # that wait for others, rising
-    backlogs: tuple    # messages that wait for a node, rising
-    processes: tuple   # of one node
-    connections: int   # that are idle, where servers are compared
-
-
-SIZES = {
-    "full": Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100,
-                 (1_000, 10_000, 100_000), 20_000, 10_000, (1, 16, 256), (1_000_000,),
-                 (1_000, 10_000, 50_000, 200_000), (1, 2), 2_000),
-    # For ./dev bench --report: as much as can be run five times, with the others beside.
-    "report": Size(20_000, 20_000, 100_000, 16, 100, 4, 50, 700, 200, 100,
-                   (1_000, 10_000), 10_000, 10_000, (1, 16, 256), (1_000_000,),
-                   (1_000, 10_000, 50_000, 200_000), (1, 2), 1_000),
-    "small": Size(1_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (20, 50), 50, 40, (1, 4), (3_000,),
-                  (40, 300), (1, 2), 8),
-}
-
 OPTIONS = {
     "accounts__password_memory": "8M",
     "accounts__password_passes": 1,
@@ -232,23 +197,26 @@ def idle_rows(size, name, files, counts, options):
         crowd = generator.register_crowd(a, "idle", counts[-1])
         a.restart()
         generator.idle(senders).wait()  # what the first ones of all touch is not theirs
-        steps = [connected(generator, a, crowd, *step) for step in zip(counts, counts[1:])]
-        rows = []
-        for count, (run, values) in reversed(list(zip(counts, [(None, {}), *steps]))):
-            flow = fast(f"{name}, {f'{count:,}' if count else 'none'} idle", generator, senders,
-                        to, size.messages // 2, (a,), None if options else local_work())[1]
-            rows.append(placed({**flow, **values}, "idle sockets", count, name))
-            if run:
-                run.wait()
-        return rows[::-1]
+        flow = generator, senders, to, size.messages // 2, (a,), None if options else local_work()
+        crowds = [(0, None, {})] + [(count, *connect_some(generator, a, crowd, began, count))
+                                    for began, count in zip(counts, counts[1:])]
+        return [idle_row(name, *some, flow) for some in crowds[::-1]][::-1]
 
 
-def connected(generator, node, crowd, began, count):
+def connect_some(generator, node, crowd, began, count):
     """Some more of them, and what memory each of these takes."""
     before = memory_mb(node.pid)[1]
     run = generator.idle(crowd.part(began, count))
     grown = memory_mb(node.pid)[1] - before
     return run, {"kb_per_socket": round(grown * 1024 / (count - began), 1)}
+
+
+def idle_row(name, count, run, values, flow):
+    """While so many are connected; then the last of them leave."""
+    _, report = fast(f"{name}, {f'{count:,}' if count else 'none'} idle", *flow)
+    if run:
+        run.wait()
+    return placed({**report, **values}, "idle sockets", count, name)
 
 
 @case

@@ -12,7 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 import bench  # noqa: E402
-from cases import CASES, SIZES  # noqa: E402
+from cases import CASES  # noqa: E402
+from sizes import SIZES  # noqa: E402
 from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
 
 SMALL = SIZES["small"]

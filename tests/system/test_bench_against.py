@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 import bench  # noqa: E402, F401  (brings the lab's folder onto the path)
 from against import compare  # noqa: E402
 import report  # noqa: E402
-from cases import SIZES  # noqa: E402
+from sizes import SIZES  # noqa: E402
 
 
 def run(case, folder):
