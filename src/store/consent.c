@@ -105,7 +105,7 @@ enum err db_consent_set(struct db *db, struct store_op *op)
 
 	if (err != ERR_OK)
 		return err;
-	known_drop(db, known_consent(caller.account_key, set->address.text));
+	known_change(db, known_consent(caller.account_key, set->address.text));
 	if (set->state == CONSENT_NONE)
 		return forget(db, caller.account_key, set->address.text, set->from);
 	err = check_room(db, caller.account_key, set->address.text);

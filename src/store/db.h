@@ -33,6 +33,7 @@ struct db {
 		*destinations; /* by domain: key, last position, items, bytes */
 	struct known *known;   /* devices, recipients, consent (known.h) */
 	bool outbox_counted;   /* the metric is right: no batch was rolled back since */
+	struct usage *changed; /* of these, what has to be written to its row (usage.h) */
 	int64_t next_seq;      /* 0: not loaded */
 	int64_t reserved_seq;
 	/* The device whose caller the running operation has checked; 0: none. */
@@ -44,6 +45,9 @@ struct db {
 	int64_t process;   /* this one's key; 0: a command */
 	int64_t processes; /* that serve */
 	bool first;	   /* of them: does what is done once */
+	int64_t turns; /* of others, so far: what is remembered from before is out of date */
+	int64_t epoch; /* of what is known (known.h) */
+	bool known_changed;	/* in this batch: the epoch has to rise */
 	int64_t quiet_until_ms; /* a broken disk must not fill the log as well */
 	int64_t errors_unlogged;
 };
@@ -157,6 +161,9 @@ enum err db_mailbox_put(struct db *db, struct store_op *op, struct effects *effe
 /* (mailbox.c) Forgets a device's mailbox and its usage. */
 enum err db_mailbox_drop(struct db *db, int64_t generation) MUST_CHECK;
 
+/* (mailbox.c) The numbers of items go on behind those of others. */
+void db_mailbox_seqs_leave(struct db *db);
+
 /* (outbox.c) Appends an item for a domain and its outbound effect. ERR_OVER_QUOTA
  * for messages where the outbox is full, or the account has its share; other kinds pass. */
 struct outbox_put {
@@ -184,7 +191,9 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
 
-/* (processes.c) Nothing is this process's any more. */
+/* (processes.c) This process begins to serve; `joins` others that do. ERR_STORE, logged, where
+ * these are of another node. And one has ended: nothing is its any more. */
+enum err db_process_begin(struct db *db, bool *joins_out) MUST_CHECK;
 enum err db_process_end(struct db *db, int64_t process) MUST_CHECK;
 
 /* (known.c, outbox.c, mailbox.c) Drop what is remembered, after a rollback. */

@@ -24,6 +24,9 @@ struct value {
 enum step { STEP_ROW, STEP_DONE, STEP_FAILED };
 
 struct driver {
+	/* Others write too, at other times: what the write lane remembers of queues is also on
+	 * rows (usage.h). */
+	bool shared;
 	/* The driver's own prepared statement; NULL: failed. */
 	void *(*prepare)(struct db *db, const char *sql, const char **reason_out);
 	void (*finalize)(struct db *db, void *prepared);

@@ -38,18 +38,19 @@ static enum err mailbox_sweep(struct db *db, struct op_expire *expire, const cha
 {
 	struct query query = query_begin(db, sql);
 	int64_t removed = 0;
+	enum err err = ERR_OK;
 
 	query_int(&query, 1, expire->op.now_ms);
 	query_int(&query, 2, (int64_t)expire->limit);
-	while (query_row(&query)) {
+	while (err == ERR_OK && query_row(&query)) {
 		int64_t bytes = column_int(&query, 1);
 
 		removed++;
 		expire->envelopes_removed += bytes > 0;
-		db_usage_subtract(db, column_int(&query, 0), bytes > 0, bytes);
+		err = db_usage_subtract(db, column_int(&query, 0), bytes > 0, bytes);
 	}
 	count_removed(expire, removed);
-	return query_end(&query);
+	return query_end(&query) == ERR_OK ? err : ERR_STORE;
 }
 
 static enum err sweep(struct db *db, struct op_expire *expire, const char *sql, int64_t life_ms)
@@ -149,15 +150,24 @@ static enum err others_sweep(struct db *db, struct op_expire *expire)
 	return err;
 }
 
-enum err db_expire(struct db *db, struct store_op *op)
+/* Of several processes the first does it for all. */
+static enum err sweep_all(struct db *db, struct op_expire *expire)
 {
-	struct op_expire *expire = (struct op_expire *)op;
-	enum err err = mailboxes_sweep(db, expire);
+	enum err err;
+
+	if (db->process != 0 && !db->first)
+		return ERR_OK;
+	err = mailboxes_sweep(db, expire);
 
 	if (err == ERR_OK)
 		err = ids_sweep(db, expire);
-	if (err == ERR_OK)
-		err = others_sweep(db, expire);
+	return err == ERR_OK ? others_sweep(db, expire) : err;
+}
+
+enum err db_expire(struct db *db, struct store_op *op)
+{
+	enum err err = sweep_all(db, (struct op_expire *)op);
+
 	if (err == ERR_OK)
 		err = restore_tick(db, op->now_ms);
 	return err == ERR_OK && !db->outbox_counted ? db_outbox_count(db) : err;

@@ -100,6 +100,18 @@ void known_drop(struct db *db, struct known_key key)
 		drop(db, known);
 }
 
+void known_change(struct db *db, struct known_key key)
+{
+	known_drop(db, key);
+	db->known_changed = true;
+}
+
+void known_change_all(struct db *db)
+{
+	db_known_forget(db);
+	db->known_changed = true;
+}
+
 void db_known_forget(struct db *db)
 {
 	struct known *known;

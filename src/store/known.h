@@ -3,8 +3,8 @@
  * What the write lane remembers of devices, accounts and consent, so that a message between
  * those that have written lately needs no query for them. A value is what a query has found.
  * Who writes a row drops what is remembered of it; after an operation that may write others
- * all is forgotten (ops.c). No other process writes these tables while the node runs. The
- * read lane remembers nothing.
+ * all is forgotten (ops.c). Other processes forget all of it when they have their turn: by an
+ * epoch, which rises with such changes. The read lane remembers nothing.
  */
 #ifndef STORE_KNOWN_H
 #define STORE_KNOWN_H
@@ -27,6 +27,10 @@ struct known_key known_consent(int64_t account_key, const char *address);
 bool known_get(struct db *db, struct known_key key, void *value_out);
 /* Of what is not remembered yet. */
 void known_put(struct db *db, struct known_key key, const void *value, size_t size);
+/* Its row is written: here, where others may go on with what they remember, and everywhere. */
 void known_drop(struct db *db, struct known_key key);
+void known_change(struct db *db, struct known_key key);
+/* Everything, everywhere. */
+void known_change_all(struct db *db);
 
 #endif

@@ -79,7 +79,8 @@ enum err db_request_put(struct db *db, int64_t account_key, const char *address,
 /* --- mailbox.c ------------------------------------------------------------------- */
 
 /* Envelopes were removed from a mailbox. */
-void db_usage_subtract(struct db *db, int64_t generation, int64_t items, int64_t bytes);
+enum err db_usage_subtract(struct db *db, int64_t generation, int64_t items,
+			   int64_t bytes) MUST_CHECK;
 
 /* --- receipts.c ------------------------------------------------------------------ */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Mailboxes: appending, reading, and how much each one holds. The write lane remembers
- * the usage and the last number of every mailbox that it has appended to since the start,
- * and a block of numbers that it has reserved, so that an append is one statement.
+ * the usage and the last number of every mailbox that it has appended to since the start
+ * (usage.h), and a block of numbers that it has reserved, so that an append is one statement.
  */
 #include "mail.h"
-#include "share.h"
+#include "usage.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
@@ -16,87 +16,90 @@
 #include <uthash.h>
 
 /* Numbers that are lost when the process ends. */
-#define SEQ_BLOCK 4096
+#define SEQ_BLOCK	 4096
+/* Where others take turns: what is left is lost whenever one has had its turn. */
+#define SEQ_BLOCK_SHARED 256
 /* How much sooner than its neighbours an item has to expire for the index. Items of other
  * nodes are a little late and should not all be in it. */
-#define EARLY_MS  (1 * DAYS_MS)
+#define EARLY_MS	 (1 * DAYS_MS)
 
-/* Envelopes alone count. */
+/* Envelopes alone count. The last number is of an item of any kind; 0: none was there when this
+ * was counted. */
 struct mailbox_usage {
-	int64_t generation;
-	int64_t items;
-	int64_t bytes;
-	int64_t last_seq;     /* of any kind; 0: none was there when this was loaded */
-	struct shares shares; /* of origins */
+	struct usage usage;
 	UT_hash_handle hh;
 };
 
-static void usage_free(struct db *db, struct mailbox_usage *usage)
+static void mailbox_free(struct db *db, struct mailbox_usage *mailbox)
 {
-	HASH_DEL(db->usage, usage);
-	db_shares_forget(&usage->shares);
-	free(usage);
+	HASH_DEL(db->usage, mailbox);
+	usage_forget(db, &mailbox->usage);
+	free(mailbox);
 }
 
 void db_mailbox_forget(struct db *db)
 {
-	struct mailbox_usage *usage;
+	struct mailbox_usage *mailbox;
 	struct mailbox_usage *next;
 
-	HASH_ITER(hh, db->usage, usage, next)
+	HASH_ITER(hh, db->usage, mailbox, next)
 	{
-		usage_free(db, usage);
+		mailbox_free(db, mailbox);
 	}
+	db_mailbox_seqs_leave(db);
+}
+
+void db_mailbox_seqs_leave(struct db *db)
+{
 	db->next_seq = 0;
 	db->reserved_seq = 0;
 }
 
-static struct mailbox_usage *usage_find(struct db *db, int64_t generation)
+static struct mailbox_usage *mailbox_find(struct db *db, int64_t generation)
 {
-	struct mailbox_usage *usage;
+	struct mailbox_usage *mailbox;
 
-	HASH_FIND(hh, db->usage, &generation, sizeof generation, usage);
-	return usage;
+	HASH_FIND(hh, db->usage, &generation, sizeof generation, mailbox);
+	return mailbox;
 }
 
-/* From the index alone, however large the mailbox is. Items that are gone by now need not
- * be told before those that come. */
-static enum err usage_load(struct db *db, int64_t generation, struct mailbox_usage **usage_out)
+static struct mailbox_usage *mailbox_add(struct db *db, int64_t generation)
 {
-	struct mailbox_usage *usage = calloc(1, sizeof *usage);
-	struct query query =
-		query_begin(db, "SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT),"
-				" (SELECT max(seq) FROM mailbox WHERE generation = ?1)"
-				" FROM mailbox WHERE generation = ?1 AND bytes > 0");
-	enum err err;
+	struct mailbox_usage *mailbox = calloc(1, sizeof *mailbox);
 
-	if (usage == NULL)
+	if (mailbox == NULL)
 		fatal("out of memory for the usage of a mailbox");
-	query_int(&query, 1, generation);
-	if (query_row(&query)) {
-		usage->generation = generation;
-		usage->items = column_int(&query, 0);
-		usage->bytes = column_int(&query, 1);
-		usage->last_seq = column_int(&query, 2);
-	}
-	err = query_end(&query);
-	if (err != ERR_OK) {
-		free(usage);
-		return err;
-	}
-	HASH_ADD(hh, db->usage, generation, sizeof usage->generation, usage);
-	*usage_out = usage;
-	return ERR_OK;
+	mailbox->usage.queue = USAGE_MAILBOX;
+	mailbox->usage.key = generation;
+	HASH_ADD(hh, db->usage, usage.key, sizeof generation, mailbox);
+	return mailbox;
 }
 
-void db_usage_subtract(struct db *db, int64_t generation, int64_t items, int64_t bytes)
+/* Counted from the index alone, however large the mailbox is. Items that are gone by now need
+ * not be told before those that come. */
+static enum err usage_get(struct db *db, int64_t generation, struct usage **usage_out)
 {
-	struct mailbox_usage *usage = usage_find(db, generation);
+	struct mailbox_usage *mailbox = mailbox_find(db, generation);
+	bool fresh = mailbox != NULL && usage_is_fresh(db, &mailbox->usage);
 
-	if (usage == NULL)
-		return;
-	usage->items -= items;
-	usage->bytes -= bytes;
+	if (mailbox == NULL)
+		mailbox = mailbox_add(db, generation);
+	*usage_out = &mailbox->usage;
+	return fresh ? ERR_OK
+		     : usage_load(db, &mailbox->usage,
+				  "SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT),"
+				  " (SELECT max(seq) FROM mailbox WHERE generation = ?1)"
+				  " FROM mailbox WHERE generation = ?1 AND bytes > 0");
+}
+
+enum err db_usage_subtract(struct db *db, int64_t generation, int64_t items, int64_t bytes)
+{
+	struct mailbox_usage *mailbox = mailbox_find(db, generation);
+
+	if (mailbox == NULL || !usage_is_fresh(db, &mailbox->usage))
+		return usage_add_to_row(db, USAGE_MAILBOX, generation, -items, -bytes);
+	usage_add(db, &mailbox->usage, -items, -bytes);
+	return ERR_OK;
 }
 
 /* Reserves the next block of numbers: also at the first use after a start, for what was
@@ -107,11 +110,12 @@ static enum err seq_reserve(struct db *db)
 		query_begin(db, "INSERT INTO meta (name, value) VALUES ('mailbox_seq', ?1)"
 				" ON CONFLICT (name) DO UPDATE SET value = meta.value + ?1"
 				" RETURNING value");
+	int64_t block = db->processes > 1 ? SEQ_BLOCK_SHARED : SEQ_BLOCK;
 
-	query_int(&query, 1, SEQ_BLOCK);
+	query_int(&query, 1, block);
 	while (query_row(&query)) {
 		db->reserved_seq = column_int(&query, 0);
-		db->next_seq = db->reserved_seq - SEQ_BLOCK + 1;
+		db->next_seq = db->reserved_seq - block + 1;
 	}
 	return query_end(&query);
 }
@@ -160,14 +164,8 @@ static enum err row_insert(struct db *db, const struct store_op *op,
 	return query_run(&query);
 }
 
-static enum err usage_get(struct db *db, int64_t generation, struct mailbox_usage **usage_out)
-{
-	*usage_out = usage_find(db, generation);
-	return *usage_out != NULL ? ERR_OK : usage_load(db, generation, usage_out);
-}
-
-static enum err share_take(struct db *db, struct mailbox_usage *usage,
-			   const struct mailbox_put *put, int64_t now_ms)
+static enum err share_take(struct db *db, struct usage *usage, const struct mailbox_put *put,
+			   int64_t now_ms)
 {
 	struct share_queue queue = {
 		.sql = "SELECT origin, bytes FROM mailbox"
@@ -184,8 +182,8 @@ static enum err share_take(struct db *db, struct mailbox_usage *usage,
 }
 
 /* Counts an envelope, or ERR_OVER_QUOTA. */
-static enum err usage_add(struct db *db, struct mailbox_usage *usage,
-			  const struct mailbox_put *put, int64_t now_ms)
+static enum err room_take(struct db *db, struct usage *usage, const struct mailbox_put *put,
+			  int64_t now_ms)
 {
 	const struct store_config *config = db->config;
 	enum err err = ERR_OK;
@@ -197,8 +195,7 @@ static enum err usage_add(struct db *db, struct mailbox_usage *usage,
 		err = share_take(db, usage, put, now_ms);
 	if (err != ERR_OK)
 		return err;
-	usage->items++;
-	usage->bytes += (int64_t)put->body.len;
+	usage_add(db, usage, 1, (int64_t)put->body.len);
 	return ERR_OK;
 }
 
@@ -206,31 +203,33 @@ enum err db_mailbox_put(struct db *db, struct store_op *op, struct effects *effe
 			const struct mailbox_put *put)
 {
 	struct mailbox_item item = {.kind = put->kind, .body = put->body};
-	struct mailbox_usage *usage;
+	struct usage *usage;
 	enum err err = usage_get(db, put->generation, &usage);
 
 	if (err == ERR_OK && put->kind == ITEM_ENVELOPE)
-		err = usage_add(db, usage, put, op->now_ms);
+		err = room_take(db, usage, put, op->now_ms);
 	if (err == ERR_OK)
 		err = seq_take(db, &item.seq);
 	if (err == ERR_OK)
 		err = row_insert(db, op, put, item.seq);
 	if (err != ERR_OK)
 		return err;
-	effects_deliver(effects, op->arena, put->generation, usage->last_seq, &item);
-	usage->last_seq = item.seq;
+	effects_deliver(effects, op->arena, put->generation, usage->last, &item);
+	usage_number(db, usage, item.seq);
 	return ERR_OK;
 }
 
 enum err db_mailbox_drop(struct db *db, int64_t generation)
 {
-	struct mailbox_usage *usage = usage_find(db, generation);
+	struct mailbox_usage *mailbox = mailbox_find(db, generation);
 	struct query query = query_begin(db, "DELETE FROM mailbox WHERE generation = ?1");
+	enum err err;
 
-	if (usage != NULL)
-		usage_free(db, usage);
+	if (mailbox != NULL)
+		mailbox_free(db, mailbox);
 	query_int(&query, 1, generation);
-	return query_run(&query);
+	err = query_run(&query);
+	return err == ERR_OK ? usage_remove_row(db, USAGE_MAILBOX, generation) : err;
 }
 
 /* Takes rows until one of the limits; a row beyond it says that there is more. */

@@ -137,8 +137,10 @@ enum err db_run(struct db *db, struct store_op *op)
 		return err;
 	if (err != ERR_OK)
 		op->err = err;
-	if (op->err == ERR_OK)
+	if (op->err == ERR_OK) {
+		db->known_changed |= !keeps_known[op->kind];
 		return mark_seen(db, op->now_ms);
+	}
 	if (db->driver->total_changes(db) != changes && op->kind != STORE_SESSION_REFRESH) {
 		log_error(store_error, "at=run kind=%d err=%s reason=%s", (int)op->kind,
 			  err_code(op->err), log_quote("refused after it had written"));
@@ -150,6 +152,7 @@ enum err db_run(struct db *db, struct store_op *op)
 void db_forget(struct db *db)
 {
 	db_known_forget(db);
+	db->known_changed = false;
 	db_mailbox_forget(db);
 	db_outbox_forget(db);
 	db->outbox_counted = false;

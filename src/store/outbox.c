@@ -5,7 +5,7 @@
  * that an append is one statement.
  */
 #include "mail.h"
-#include "share.h"
+#include "usage.h"
 
 #include "restante/log.h"
 #include "restante/metrics.h"
@@ -21,11 +21,8 @@
 
 struct destination_entry {
 	char domain[DOMAIN_SIZE];
-	int64_t key;  /* 0: no row yet */
-	int64_t last; /* position given out */
-	int64_t items;
-	int64_t bytes;
-	struct shares shares; /* of accounts */
+	struct usage usage; /* key 0: no row yet; last: position given out */
+	int64_t holder;	    /* the process that sends there; 0: none */
 	UT_hash_handle hh;
 };
 
@@ -34,7 +31,7 @@ struct destination_entry {
 static void entry_free(struct db *db, struct destination_entry *entry)
 {
 	HASH_DEL(db->destinations, entry);
-	db_shares_forget(&entry->shares);
+	usage_forget(db, &entry->usage);
 	free(entry);
 }
 
@@ -58,23 +55,43 @@ static void entry_forget(struct db *db, const char *domain)
 		entry_free(db, entry);
 }
 
-static enum err entry_load(struct db *db, struct destination_entry *entry)
+static enum err destination_find(struct db *db, struct destination_entry *entry)
 {
 	struct query query = query_begin(
-		db, "SELECT d.destination_key, max(d.acked, coalesce(max(o.position), 0)),"
-		    " count(o.position), CAST(coalesce(sum(o.bytes), 0) AS BIGINT) FROM "
-		    "destination d"
-		    " LEFT JOIN outbox o ON o.destination_key = d.destination_key"
-		    " WHERE d.domain = ?1 GROUP BY d.destination_key");
+		db, "SELECT destination_key, holder FROM destination WHERE domain = ?1");
+	bool found;
 
 	query_text(&query, 1, entry->domain);
-	if (query_row(&query)) {
-		entry->key = column_int(&query, 0);
-		entry->last = column_int(&query, 1);
-		entry->items = column_int(&query, 2);
-		entry->bytes = column_int(&query, 3);
-	}
+	found = query_row(&query);
+	entry->usage.key = found ? column_int(&query, 0) : 0;
+	entry->holder = found ? column_int(&query, 1) : 0;
 	return query_end(&query);
+}
+
+static enum err entry_load(struct db *db, struct destination_entry *entry)
+{
+	enum err err = destination_find(db, entry);
+
+	if (err != ERR_OK)
+		return err;
+	if (entry->usage.key == 0) {
+		usage_begin(db, &entry->usage);
+		return ERR_OK;
+	}
+	return usage_load(
+		db, &entry->usage,
+		"SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT),"
+		" max(coalesce(max(position), 0), (SELECT acked FROM destination"
+		" WHERE destination_key = ?1)) FROM outbox WHERE destination_key = ?1");
+}
+
+/* What was changed goes to its row first. */
+static enum err entries_drop(struct db *db)
+{
+	enum err err = usage_write(db);
+
+	db_outbox_forget(db);
+	return err;
 }
 
 /* An operation has one entry at a time, so none is in use where another is added. */
@@ -82,21 +99,17 @@ static enum err entry_add(struct db *db, const char *domain,
 			  struct destination_entry **entry_out)
 {
 	struct destination_entry *entry = calloc(1, sizeof *entry);
-	enum err err;
+	enum err err = ERR_OK;
 
 	if (entry == NULL)
 		fatal("out of memory for an outbox");
 	if (HASH_COUNT(db->destinations) >= ENTRIES_MAX)
-		db_outbox_forget(db);
+		err = entries_drop(db);
 	snprintf(entry->domain, sizeof entry->domain, "%s", domain);
-	err = entry_load(db, entry);
-	if (err != ERR_OK) {
-		free(entry);
-		return err;
-	}
+	entry->usage.queue = USAGE_OUTBOX;
 	HASH_ADD_STR(db->destinations, domain, entry);
 	*entry_out = entry;
-	return ERR_OK;
+	return err == ERR_OK ? entry_load(db, entry) : err;
 }
 
 static enum err entry_get(struct db *db, const char *domain,
@@ -108,7 +121,7 @@ static enum err entry_get(struct db *db, const char *domain,
 	if (entry == NULL)
 		return entry_add(db, domain, entry_out);
 	*entry_out = entry;
-	return ERR_OK;
+	return usage_is_fresh(db, &entry->usage) ? ERR_OK : entry_load(db, entry);
 }
 
 /* The first time that anything is written about a domain, or the first time since it was
@@ -124,8 +137,8 @@ static enum err entry_insert(struct db *db, struct destination_entry *entry)
 
 	query_text(&query, 1, entry->domain);
 	while (query_row(&query)) {
-		entry->key = column_int(&query, 0);
-		entry->last = column_int(&query, 1);
+		entry->usage.key = column_int(&query, 0);
+		usage_number(db, &entry->usage, column_int(&query, 1));
 	}
 	return query_end(&query);
 }
@@ -135,7 +148,8 @@ static enum err entry_get_or_insert(struct db *db, const char *domain,
 {
 	enum err err = entry_get(db, domain, entry_out);
 
-	return err == ERR_OK && (*entry_out)->key == 0 ? entry_insert(db, *entry_out) : err;
+	return err == ERR_OK && (*entry_out)->usage.key == 0 ? entry_insert(db, *entry_out)
+							     : err;
 }
 
 enum err db_destination_find(struct db *db, const char *domain,
@@ -145,18 +159,18 @@ enum err db_destination_find(struct db *db, const char *domain,
 	enum err err = entry_get(db, domain, &entry);
 
 	if (err == ERR_OK)
-		*entry_out = entry->key != 0 ? entry : NULL;
+		*entry_out = entry->usage.key != 0 ? entry : NULL;
 	return err;
 }
 
 int64_t db_destination_key(const struct destination_entry *entry)
 {
-	return entry->key;
+	return entry->usage.key;
 }
 
 int64_t db_destination_last(const struct destination_entry *entry)
 {
-	return entry->last;
+	return entry->usage.last;
 }
 
 /* --- items ------------------------------------------------------------------------------ */
@@ -168,9 +182,9 @@ static enum err room_take(struct db *db, const struct store_op *op,
 	struct share_queue queue = {
 		.sql = "SELECT account_key, bytes FROM outbox"
 		       " WHERE destination_key = ?1 AND account_key IS NOT NULL",
-		.key = entry->key,
-		.items = entry->items,
-		.bytes = entry->bytes,
+		.key = entry->usage.key,
+		.items = entry->usage.items,
+		.bytes = entry->usage.bytes,
 		.items_max = db->config->outbox_items,
 		.bytes_max = db->config->outbox_bytes,
 	};
@@ -178,7 +192,8 @@ static enum err room_take(struct db *db, const struct store_op *op,
 
 	if (queue.items >= queue.items_max || queue.bytes + bytes > queue.bytes_max)
 		return ERR_OVER_QUOTA;
-	return db_share_take(db, &entry->shares, &queue, put->account_key, bytes, op->now_ms);
+	return db_share_take(db, &entry->usage.shares, &queue, put->account_key, bytes,
+			     op->now_ms);
 }
 
 static enum err row_insert(struct db *db, const struct store_op *op,
@@ -189,8 +204,8 @@ static enum err row_insert(struct db *db, const struct store_op *op,
 		    " early, account_key, message_id, generation, recipient, body)"
 		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
 
-	query_int(&query, 1, entry->key);
-	query_int(&query, 2, entry->last + 1);
+	query_int(&query, 1, entry->usage.key);
+	query_int(&query, 2, entry->usage.last + 1);
 	query_int(&query, 3, put->kind);
 	query_int(&query, 4, (int64_t)put->body.len);
 	query_int(&query, 5, put->expires_ms);
@@ -220,18 +235,17 @@ enum err db_outbox_put(struct db *db, struct store_op *op, struct effects *effec
 		err = room_take(db, op, entry, put);
 	if (err != ERR_OK)
 		return err;
-	if (entry->key == 0)
+	if (entry->usage.key == 0)
 		err = entry_insert(db, entry);
 	if (err == ERR_OK)
 		err = row_insert(db, op, put, entry);
 	if (err != ERR_OK)
 		return err;
-	entry->last++;
-	entry->items++;
-	entry->bytes += (int64_t)put->body.len;
+	usage_add(db, &entry->usage, 1, (int64_t)put->body.len);
+	usage_number(db, &entry->usage, entry->usage.last + 1);
 	metric_inc(outbox_items);
-	effects_outbound(effects, op->arena, put->domain, entry->last, put->body);
-	*position_out = entry->last;
+	effects_outbound(effects, op->arena, put->domain, entry->usage.last, put->body);
+	*position_out = entry->usage.last;
 	return ERR_OK;
 }
 
@@ -242,7 +256,7 @@ static enum err range_measure(struct db *db, const struct destination_entry *ent
 		db, "SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM outbox"
 		    " WHERE destination_key = ?1 AND position <= ?2");
 
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_int(&query, 2, up_to);
 	while (query_row(&query)) {
 		*items_out = column_int(&query, 0);
@@ -257,7 +271,7 @@ static enum err range_delete(struct db *db, const struct destination_entry *entr
 	struct query query = query_begin(
 		db, "DELETE FROM outbox WHERE destination_key = ?1 AND position <= ?2");
 
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_int(&query, 2, up_to);
 	return query_run(&query);
 }
@@ -269,7 +283,7 @@ static enum err acked_advance(struct db *db, const struct destination_entry *ent
 		query_begin(db, "UPDATE destination SET acked = max(acked, ?2),"
 				" offered = max(offered, ?2) WHERE destination_key = ?1");
 
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_int(&query, 2, up_to);
 	return query_run(&query);
 }
@@ -287,8 +301,7 @@ enum err db_outbox_remove(struct db *db, struct destination_entry *entry, int64_
 		err = acked_advance(db, entry, up_to);
 	if (err != ERR_OK)
 		return err;
-	entry->items -= items;
-	entry->bytes -= bytes;
+	usage_add(db, &entry->usage, -items, -bytes);
 	metric_add(METRIC_outbox_items, -items);
 	return ERR_OK;
 }
@@ -305,13 +318,13 @@ enum err db_outbox_void(struct db *db, struct destination_entry *entry,
 		"body = ?6"
 		" WHERE destination_key = ?1 AND position = ?2");
 
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_int(&query, 2, position);
 	query_int(&query, 3, FED_VOID);
 	query_int(&query, 4, (int64_t)body.len);
 	query_int(&query, 5, op->now_ms + db->config->outbox_life_ms);
 	query_blob(&query, 6, body);
-	entry->bytes += (int64_t)body.len - bytes;
+	usage_add(db, &entry->usage, 0, (int64_t)body.len - bytes);
 	return query_run(&query);
 }
 
@@ -451,9 +464,10 @@ enum err db_destination_put(struct db *db, struct store_op *op)
 		db,
 		"UPDATE destination SET state = ?2, offered = max(offered, ?3), failures = ?4,"
 		" failing_since_ms = ?5, next_try_ms = ?6 WHERE destination_key = ?1");
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_int(&query, 2, put->state);
-	query_int(&query, 3, put->offered < entry->last ? put->offered : entry->last);
+	query_int(&query, 3,
+		  put->offered < entry->usage.last ? put->offered : entry->usage.last);
 	query_int(&query, 4, put->failures);
 	query_int(&query, 5, put->failing_since_ms);
 	query_int(&query, 6, put->next_try_ms);
@@ -478,22 +492,25 @@ static enum err idle_delete(struct db *db, struct op_destination_remove *remove,
 {
 #define IDLE                                                                                   \
 	"state = 0 AND NOT EXISTS (SELECT 1 FROM outbox o"                                     \
-	" WHERE o.destination_key = destination.destination_key) RETURNING acked"
+	" WHERE o.destination_key = destination.destination_key)"                              \
+	" RETURNING acked, destination_key"
 	struct query query =
 		query_begin(db, remove->domain != NULL
 					? "DELETE FROM destination WHERE domain = ?1 AND " IDLE
 					: "DELETE FROM destination WHERE " IDLE);
+	enum err err = ERR_OK;
 
 	if (remove->domain != NULL)
 		query_text(&query, 1, remove->domain);
-	while (query_row(&query)) {
+	while (err == ERR_OK && query_row(&query)) {
 		int64_t acked = column_int(&query, 0);
 
 		remove->removed++;
 		if (acked > *position_out)
 			*position_out = acked;
+		err = usage_remove_row(db, USAGE_OUTBOX, column_int(&query, 1));
 	}
-	return query_end(&query);
+	return query_end(&query) == ERR_OK ? err : ERR_STORE;
 #undef IDLE
 }
 
@@ -511,16 +528,16 @@ enum err db_destination_remove(struct db *db, struct store_op *op)
 {
 	struct op_destination_remove *remove = (struct op_destination_remove *)op;
 	int64_t position = 0;
-	enum err err = peers_meet(db, remove->domain);
+	enum err err = remove->domain == NULL ? entries_drop(db) : ERR_OK;
 
+	if (err == ERR_OK)
+		err = peers_meet(db, remove->domain);
 	if (err == ERR_OK)
 		err = idle_delete(db, remove, &position);
 	if (err != ERR_OK || remove->removed == 0)
 		return err;
 	if (remove->domain != NULL)
 		entry_forget(db, remove->domain);
-	else
-		db_outbox_forget(db);
 	return position_keep(db, position);
 }
 
@@ -535,7 +552,7 @@ enum err db_outbox_reset(struct db *db, struct store_op *op)
 		return err;
 	query = query_begin(db, "UPDATE destination SET stream = ?2, base = acked,"
 				" offered = acked WHERE destination_key = ?1");
-	query_int(&query, 1, entry->key);
+	query_int(&query, 1, entry->usage.key);
 	query_text(&query, 2, reset->stream);
 	err = query_run(&query);
 	return err == ERR_OK ? db_destination_get(db, reset->domain, &reset->destination) : err;

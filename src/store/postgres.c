@@ -14,15 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAIT_FIRST_MS	   100
-#define WAIT_MOST_MS	   (2 * SECONDS_MS)
-#define PAUSE_MS	   (1 * SECONDS_MS)
-#define LOCK_NOT_AVAILABLE "55P03"
-#define QUERY_CANCELED	   "57014"
-#define RAISE_EXCEPTION	   "P0001" /* only writer_mark does */
+#define WAIT_FIRST_MS	100
+#define WAIT_MOST_MS	(2 * SECONDS_MS)
+#define PAUSE_MS	(1 * SECONDS_MS)
+#define QUERY_CANCELED	"57014"
+#define RAISE_EXCEPTION "P0001" /* these two only turn_take does */
+#define TAKEN_FOR_DEAD	"RT001"
 
 /* In a transaction at the start, which may have to go over all rows there are. */
-#define WITHOUT_LIMIT	   "SET LOCAL statement_timeout = 0"
+#define WITHOUT_LIMIT	"SET LOCAL statement_timeout = 0"
 
 struct backend_connection {
 	struct postgres postgres;
@@ -129,22 +129,6 @@ static enum err postgres_open(const struct store_config *config, enum store_lane
 
 /* --- the writer ------------------------------------------------------------------------- */
 
-/* One node serves a database: it remembers what it has written. The server may take a moment to
- * notice that one was killed, or that the connection before was lost. */
-static enum err lock_database(struct postgres *postgres)
-{
-	struct query query = query_begin(
-		&postgres->db, "SELECT pg_advisory_lock('writer'::REGCLASS::OID::BIGINT)");
-	enum err err = query_run(&query);
-
-	if (err != ERR_OK && strcmp(postgres->link.sqlstate, LOCK_NOT_AVAILABLE) == 0)
-		log_error(store_error, "at=open reason=%s",
-			  log_quote(postgres->writer == 0
-					    ? "another node serves this database"
-					    : "the connection before has not ended yet"));
-	return err;
-}
-
 /* Ends whatever the writer of the connection that was lost had begun, which the server may
  * still be at, and asks how far it had come. */
 static enum err discharge(struct postgres *postgres)
@@ -193,8 +177,26 @@ static enum err enlist(struct postgres *postgres, int64_t *writer_out)
 	return query_end(&query);
 }
 
+/* Other processes have not all lost something. They end too, at their next turn, and the first
+ * one that starts again does what a restored database calls for. */
+static void end_all(struct postgres *postgres)
+{
+	struct pg_link *link = &postgres->link;
+
+	pg_send_text(link, "BEGIN");
+	pg_send_text(link, "SELECT pg_advisory_xact_lock('turn'::REGCLASS::OID::BIGINT)");
+	pg_send_text(link, "DELETE FROM process");
+	pg_send_text(link, "INSERT INTO meta (name, value) VALUES ('restore_mark', 1)"
+			   " ON CONFLICT (name) DO UPDATE SET value = 1");
+	pg_send_text(link, "COMMIT");
+	if (!pg_sync(link))
+		(void)postgres_log(postgres, "loss");
+}
+
 /* What was committed is gone: the server is one that did not have it all. The next start finds
- * a generation ahead of that of the database, and does what a restored one calls for. */
+ * a mark, or a generation ahead of that of the database, and does what a restored one calls
+ * for.
+ */
 static void check_loss(struct postgres *postgres)
 {
 	const struct restore_watch *watch = &postgres->db.watch;
@@ -206,6 +208,7 @@ static void check_loss(struct postgres *postgres)
 	if (generation_write(postgres->db.config->data_dir, &ahead) != ERR_OK)
 		log_error(store_error, "at=loss reason=%s",
 			  log_quote("the next start will not know; run restante restored"));
+	end_all(postgres);
 	fatal("the database has lost what was committed: batch %lld, it has %lld",
 	      (long long)postgres->committed, (long long)postgres->found);
 }
@@ -223,10 +226,8 @@ static enum err take_place(struct postgres *postgres)
 static enum err replace_writer(struct postgres *postgres)
 {
 	int64_t writer = 0;
-	enum err err = ERR_OK;
+	enum err err = postgres_serve_lock(postgres);
 
-	if (postgres->db.config->serves || postgres->db.config->alone)
-		err = lock_database(postgres);
 	pg_send_text(&postgres->link, "BEGIN");
 	if (err == ERR_OK && postgres->writer != 0)
 		err = discharge(postgres);
@@ -285,6 +286,8 @@ static void note_failure(struct postgres *postgres)
 	if (postgres->link.silent || strcmp(sqlstate, LOCK_NOT_AVAILABLE) == 0 ||
 	    strcmp(sqlstate, QUERY_CANCELED) == 0)
 		postgres->next_try_ms = clock_monotonic_ms() + PAUSE_MS;
+	else if (strcmp(sqlstate, TAKEN_FOR_DEAD) == 0)
+		fatal("other processes took this one for dead: it writes no more");
 	else if (strcmp(sqlstate, RAISE_EXCEPTION) == 0)
 		pg_disconnect(&postgres->link);
 }
@@ -317,16 +320,6 @@ static enum err begin(struct postgres *postgres)
 	return postgres->link.failed ? postgres_log(postgres, "begin") : ERR_OK;
 }
 
-static enum err mark(struct postgres *postgres)
-{
-	struct query query = query_begin(&postgres->db, "CALL writer_mark(?1, ?2, ?3)");
-
-	query_int(&query, 1, postgres->writer);
-	query_int(&query, 2, ++postgres->batch);
-	query_int(&query, 3, postgres->committed);
-	return query_run(&query);
-}
-
 static enum err postgres_begin(struct backend_connection *connection)
 {
 	struct postgres *postgres = &connection->postgres;
@@ -336,7 +329,7 @@ static enum err postgres_begin(struct backend_connection *connection)
 		return ERR_STORE;
 	err = begin(postgres);
 	if (err == ERR_OK && postgres->db.lane == LANE_WRITE)
-		err = mark(postgres);
+		err = postgres_turn_take(postgres);
 	if (err != ERR_OK)
 		postgres_rollback(connection);
 	return err;
@@ -353,6 +346,8 @@ static enum commit postgres_commit(struct backend_connection *connection)
 		log_error(store_error, "at=commit reason=fault");
 		return COMMIT_FAILED;
 	}
+	if (postgres->db.lane == LANE_WRITE && postgres_turn_end(postgres) != ERR_OK)
+		return COMMIT_FAILED;
 	pg_send_text(link, "COMMIT");
 	if (commit_arrives(postgres)) {
 		postgres->committed = postgres->batch;
@@ -383,18 +378,26 @@ static enum err postgres_run(struct backend_connection *connection, struct store
 static enum err postgres_serve(struct backend_connection *connection)
 {
 	struct postgres *postgres = &connection->postgres;
+	bool joins = false;
 	enum err err;
 
 	pg_send_text(&postgres->link, WITHOUT_LIMIT);
 	postgres->link.patient = true;
-	err = restore_serve(&postgres->db);
+	err = db_process_begin(&postgres->db, &joins);
+	if (err == ERR_OK)
+		err = postgres_process_lock(postgres);
+	if (err == ERR_OK)
+		err = restore_serve(&postgres->db, joins);
 	postgres->link.patient = false;
 	return err;
 }
 
 static enum err postgres_rest(struct backend_connection *connection)
 {
-	return restore_rest(&connection->postgres.db);
+	struct db *db = &connection->postgres.db;
+	enum err err = db_process_end(db, db->process);
+
+	return err == ERR_OK ? restore_rest(db) : err;
 }
 
 static void postgres_idle(struct backend_connection *connection)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * PostgreSQL. postgres.c has the connection and transactions, postgres_query.c the queries,
- * postgres_schema.c the migrations, postgres_restore.c tells whether a backup was put back,
- * pg_link.c has what goes over the wire.
+ * PostgreSQL. postgres.c has the connection and transactions, postgres_turn.c what several
+ * processes need of both, postgres_query.c the queries, postgres_schema.c the migrations,
+ * postgres_restore.c tells whether a backup was put back, pg_link.c has what goes over the
+ * wire.
  */
 #ifndef STORE_POSTGRES_H
 #define STORE_POSTGRES_H
@@ -34,6 +35,17 @@ extern const struct copier postgres_copier; /* (postgres_copy.c) */
 
 /* (postgres.c) Logs what went wrong with the link. ERR_STORE. */
 enum err postgres_log(const struct postgres *postgres, const char *at);
+
+#define LOCK_NOT_AVAILABLE "55P03"
+
+/* (postgres_turn.c) Begins and ends what a transaction writes: waits for the turn; has what
+ * others need to know on rows. */
+enum err postgres_turn_take(struct postgres *postgres) MUST_CHECK;
+enum err postgres_turn_end(struct postgres *postgres) MUST_CHECK;
+/* Locks of a connection that writes: as a node that serves, or alone; and as this process,
+ * which lives. */
+enum err postgres_serve_lock(struct postgres *postgres) MUST_CHECK;
+enum err postgres_process_lock(struct postgres *postgres) MUST_CHECK;
 
 /* (postgres_schema.c) The schema of a database, 0: there is none yet, and the newest this
  * program knows. Applies what is lacking, in a transaction. ERR_STORE, logged, also for a

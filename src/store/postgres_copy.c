@@ -118,7 +118,8 @@ const struct copier postgres_copier = {
 		   " FROM pg_class AS t JOIN pg_attribute AS a ON a.attrelid = t.oid"
 		   " LEFT JOIN pg_index AS i ON i.indrelid = t.oid AND i.indisprimary"
 		   " WHERE t.relnamespace = current_schema()::REGNAMESPACE AND t.relkind = 'r'"
-		   " AND t.relname NOT IN ('migration', 'writer', 'turn', 'process', 'session', 'usage')"
+		   " AND t.relname NOT IN ('migration', 'writer', 'turn', 'process', "
+		   "'session', 'usage')"
 		   " AND a.attnum > 0 AND NOT a.attisdropped"
 		   " ORDER BY t.relname, a.attname",
 	.highest_key =

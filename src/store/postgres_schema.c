@@ -61,6 +61,18 @@ static enum err refuse(int number, const char *reason)
 	return ERR_STORE;
 }
 
+/* Others that serve it go by what it is like now. */
+static enum err lock_out(struct postgres *postgres, int number)
+{
+	struct query query = query_begin(
+		&postgres->db, "SELECT pg_advisory_xact_lock('writer'::REGCLASS::OID::BIGINT)");
+	enum err err = query_run(&query);
+
+	return err != ERR_OK && strcmp(postgres->link.sqlstate, LOCK_NOT_AVAILABLE) == 0
+		       ? refuse(number, "a node serves it: stop all of its processes first")
+		       : err;
+}
+
 enum err postgres_schema_migrate(struct postgres *postgres)
 {
 	int number = 0;
@@ -74,6 +86,8 @@ enum err postgres_schema_migrate(struct postgres *postgres)
 	    postgres->db.config->must_exist)
 		return refuse(number, number == 0 ? "no tables yet; restante serve makes them"
 						  : "restart the node first, which updates it");
+	if (err == ERR_OK && number > 0 && number < postgres_schema_newest())
+		err = lock_out(postgres, number);
 	for (size_t i = 0; i < postgres_migration_count && err == ERR_OK; i++)
 		if (postgres_migrations[i].number > number)
 			err = apply(postgres, &postgres_migrations[i]);

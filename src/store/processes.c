@@ -6,6 +6,8 @@
  */
 #include "devices.h"
 
+#include "restante/log.h"
+
 struct holding {
 	int64_t process;
 	int64_t socket_key;
@@ -86,6 +88,77 @@ enum err db_destinations_lease(struct db *db, struct store_op *op)
 	err = query_run(&query);
 	lease->taken = query_changes(db);
 	return err;
+}
+
+/* --- the beginning of a process ----------------------------------------------------------- */
+
+/* A process that lives holds one of two locks on its key: one connection may be lost. */
+static enum err dead_remove(struct db *db)
+{
+	struct query query =
+		query_begin(db, "DELETE FROM process WHERE NOT EXISTS (SELECT 1 FROM pg_locks"
+				" WHERE locktype = 'advisory' AND objsubid = 2 AND granted"
+				" AND database = (SELECT oid FROM pg_database"
+				" WHERE datname = current_database())"
+				" AND classid IN ('process'::REGCLASS, 'writer'::REGCLASS)"
+				" AND objid = process_key)");
+
+	return query_run(&query);
+}
+
+/* Also what a backup that was put back, or a copy, has of such. */
+static enum err holdings_of_none_remove(struct db *db)
+{
+	struct query query = query_begin(db, "DELETE FROM session WHERE process_key NOT IN"
+					     " (SELECT process_key FROM process)");
+	enum err err = query_run(&query);
+
+	if (err != ERR_OK)
+		return err;
+	query = query_begin(db, "UPDATE destination SET holder = NULL WHERE holder NOT IN"
+				" (SELECT process_key FROM process)");
+	return query_run(&query);
+}
+
+static enum err others_look(struct db *db, bool *any_out, bool *strange_out)
+{
+	struct query query = query_begin(
+		db, "SELECT count(*) > 0, coalesce(bool_or(domain <> ?1), FALSE) FROM process");
+
+	query_text(&query, 1, db->config->domain);
+	while (query_row(&query)) {
+		*any_out = column_int(&query, 0) != 0;
+		*strange_out = column_int(&query, 1) != 0;
+	}
+	return query_end(&query);
+}
+
+static enum err process_put(struct db *db)
+{
+	struct query query = query_begin(
+		db, "INSERT INTO process (domain) VALUES (?1) RETURNING process_key");
+
+	query_text(&query, 1, db->config->domain);
+	while (query_row(&query))
+		db->process = column_int(&query, 0);
+	return query_end(&query);
+}
+
+enum err db_process_begin(struct db *db, bool *joins_out)
+{
+	bool strange = false;
+	enum err err = dead_remove(db);
+
+	if (err == ERR_OK)
+		err = holdings_of_none_remove(db);
+	if (err == ERR_OK)
+		err = others_look(db, joins_out, &strange);
+	if (err == ERR_OK && strange) {
+		log_error(store_error, "at=open reason=%s",
+			  log_quote("a node of another domain serves this database"));
+		return ERR_STORE;
+	}
+	return err == ERR_OK ? process_put(db) : err;
 }
 
 /* --- the end of a process ---------------------------------------------------------------- */

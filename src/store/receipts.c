@@ -130,8 +130,8 @@ static enum err items_remove(struct db *db, struct op_mailbox_ack *ack, bool rec
 	err = items_read(db, ack->op.arena, &range, receipts, removal);
 	if (err != ERR_OK || removal->items == 0)
 		return err;
-	db_usage_subtract(db, range.generation, removal->envelopes, removal->bytes);
-	return items_delete(db, &range);
+	err = db_usage_subtract(db, range.generation, removal->envelopes, removal->bytes);
+	return err == ERR_OK ? items_delete(db, &range) : err;
 }
 
 /* --- receipts --------------------------------------------------------------------------- */

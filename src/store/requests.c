@@ -72,7 +72,7 @@ static enum err drop_old(struct db *db, int64_t account_key, int64_t now_ms)
 	struct query query = query_begin(db, "DELETE FROM consent WHERE account_key = ?1"
 					     " AND state = 1 AND since_ms <= ?2");
 
-	db_known_forget(db);
+	known_change_all(db);
 	query_int(&query, 1, account_key);
 	query_int(&query, 2, now_ms - REQUEST_LIFE_MS);
 	return query_run(&query);
@@ -83,7 +83,7 @@ static enum err put(struct db *db, int64_t account_key, const char *address, int
 	struct query query = query_begin(db, "INSERT INTO consent (account_key, address, state,"
 					     " since_ms) VALUES (?1, ?2, 1, ?3)");
 
-	known_drop(db, known_consent(account_key, address));
+	known_change(db, known_consent(account_key, address));
 	query_int(&query, 1, account_key);
 	query_text(&query, 2, address);
 	query_int(&query, 3, now_ms);

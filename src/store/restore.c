@@ -77,11 +77,17 @@ static enum err generation_put(struct db *db, int64_t number, int64_t now_ms)
 	return err;
 }
 
-static enum err record_put(struct db *db, const struct restore_record *last, int64_t now_ms)
+static enum err start_put(struct db *db, const struct restore_record *last, int64_t now_ms)
 {
 	int64_t beside = db->watch.generation.number;
 	int64_t number = last->generation > beside ? last->generation : beside;
-	enum err err = generation_put(db, number + 1, now_ms);
+
+	return generation_put(db, number + 1, now_ms);
+}
+
+static enum err record_put(struct db *db, const struct restore_record *last, int64_t now_ms)
+{
+	enum err err = start_put(db, last, now_ms);
 
 	if (err == ERR_OK)
 		err = db->driver->restore_place(db);
@@ -210,24 +216,32 @@ enum err restore_refuse_unfinished(struct db *db)
 	return ERR_STORE;
 }
 
-enum err restore_serve(struct db *db)
+static enum err serve_first(struct db *db, const struct restore_record *last, int64_t now_ms)
 {
-	struct restore_record last = {0};
-	int64_t now_ms = clock_now_ms();
 	const char *sign;
-	enum err err = restore_refuse_unfinished(db);
+	enum err err = find_sign(db, last, &sign);
 
-	if (err == ERR_OK)
-		err = record_get(db, &last);
-	if (err == ERR_OK)
-		err = find_sign(db, &last, &sign);
 	if (err != ERR_OK)
 		return err;
 	if (sign != NULL)
 		err = forget_promises(db, sign, now_ms);
-	else if (last.alive_ms != 0 && now_ms - last.alive_ms > SILENT_MS)
-		err = wake(db, now_ms - last.alive_ms);
-	return err == ERR_OK ? record_put(db, &last, now_ms) : err;
+	else if (last->alive_ms != 0 && now_ms - last->alive_ms > SILENT_MS)
+		err = wake(db, now_ms - last->alive_ms);
+	return err == ERR_OK ? record_put(db, last, now_ms) : err;
+}
+
+/* Of several processes the one that comes first has looked. */
+enum err restore_serve(struct db *db, bool joins)
+{
+	struct restore_record last = {0};
+	int64_t now_ms = clock_now_ms();
+	enum err err = restore_refuse_unfinished(db);
+
+	if (err == ERR_OK)
+		err = record_get(db, &last);
+	if (err != ERR_OK)
+		return err;
+	return joins ? start_put(db, &last, now_ms) : serve_first(db, &last, now_ms);
 }
 
 /* --- when it has been copied ------------------------------------------------------------- */

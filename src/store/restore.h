@@ -27,9 +27,10 @@ struct restore_record {
 	int64_t marked;
 };
 
-/* A node is about to serve: looks for signs of a restore and does what one calls for. In a
- * transaction, as the next two: it will rest; it is alive. */
-enum err restore_serve(struct db *db) MUST_CHECK;
+/* A node is about to serve: looks for signs of a restore and does what one calls for, or joins
+ * processes that serve the database already. In a transaction, as the next two: it will rest;
+ * it is alive. */
+enum err restore_serve(struct db *db, bool joins) MUST_CHECK;
 enum err restore_rest(struct db *db) MUST_CHECK;
 enum err restore_tick(struct db *db, int64_t now_ms) MUST_CHECK;
 /* That transaction was committed, or rolled back. */

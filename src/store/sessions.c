@@ -101,6 +101,8 @@ static enum err mark_issued(struct db *db, int64_t generation, int64_t now_ms,
 	query_int(&query, 3, now_ms + AHEAD_MS);
 	if (query_row(&query))
 		*issued_at_out = column_int(&query, 0);
+	if (*issued_at_out > now_ms) /* tokens count from earlier on than others remember */
+		known_change(db, known_device(generation));
 	return query_end(&query);
 }
 
@@ -129,7 +131,7 @@ static enum err end_access_tokens(struct db *db, int64_t generation, int64_t now
 		    " tokens_from_ms = min(max(max(tokens_from_ms, last_seen_ms), ?2), ?3) + 1"
 		    " WHERE generation = ?1");
 
-	known_drop(db, known_device(generation));
+	known_change(db, known_device(generation));
 	query_int(&query, 1, generation);
 	query_int(&query, 2, now_ms);
 	query_int(&query, 3, now_ms + AHEAD_MS);

@@ -37,6 +37,12 @@ void db_shares_forget(struct shares *shares)
 		free(share);
 	}
 	shares->counted = false;
+	shares->doubtful = false;
+}
+
+void db_shares_doubt(struct shares *shares)
+{
+	shares->doubtful = shares->counted;
 }
 
 static struct share *share_get(struct shares *shares, int64_t holder)
@@ -111,7 +117,7 @@ enum err db_share_take(struct db *db, struct shares *shares, const struct share_
 	}
 	if (!shares->counted)
 		err = shares_count(db, shares, queue, now_ms);
-	if (err == ERR_OK && !has_room(shares, queue, holder, bytes) &&
+	if (err == ERR_OK && (shares->doubtful || !has_room(shares, queue, holder, bytes)) &&
 	    is_outdated(shares, queue, now_ms))
 		err = shares_count(db, shares, queue, now_ms);
 	if (err != ERR_OK)

@@ -12,6 +12,7 @@
 struct shares {
 	struct share *held; /* by holder */
 	bool counted;
+	bool doubtful; /* others have put something in */
 	int64_t counted_ms;
 };
 
@@ -27,5 +28,7 @@ struct share_queue {
 enum err db_share_take(struct db *db, struct shares *shares, const struct share_queue *queue,
 		       int64_t holder, int64_t bytes, int64_t now_ms) MUST_CHECK;
 void db_shares_forget(struct shares *shares);
+/* Another process has put something into the queue: counted again, as soon as it may be. */
+void db_shares_doubt(struct shares *shares);
 
 #endif

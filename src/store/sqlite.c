@@ -268,7 +268,7 @@ static enum err sqlite_run(struct backend_connection *connection, struct store_o
 
 static enum err sqlite_serve(struct backend_connection *connection)
 {
-	return restore_serve(&connection->sqlite.db);
+	return restore_serve(&connection->sqlite.db, false);
 }
 
 static enum err sqlite_rest(struct backend_connection *connection)

@@ -10,7 +10,7 @@
  */
 #include "restante/store.h"
 
-#include "backend.h"
+#include "db.h"
 #include "fault.h"
 #include "restore.h"
 
@@ -356,6 +356,18 @@ static enum err in_transaction(struct lane *lane,
 	return err;
 }
 
+/* The reader has to know which process this is. */
+static enum err begin_to_serve(struct store *store)
+{
+	struct lane *lanes = store->lanes;
+	const struct backend *backend = lanes[LANE_WRITE].backend;
+	enum err err = in_transaction(&lanes[LANE_WRITE], backend->serve);
+
+	backend->db(lanes[LANE_READ].connection)->process =
+		backend->db(lanes[LANE_WRITE].connection)->process;
+	return err;
+}
+
 enum err store_open(const struct store_config *config, struct store **store_out)
 {
 	const struct backend *backend = backend_find(config);
@@ -370,7 +382,7 @@ enum err store_open(const struct store_config *config, struct store **store_out)
 	store->serves = config->serves;
 	err = open_connections(store, config, backend);
 	if (err == ERR_OK)
-		err = store->serves ? in_transaction(&store->lanes[LANE_WRITE], backend->serve)
+		err = store->serves ? begin_to_serve(store)
 				    : refuse_unfinished(&store->lanes[LANE_READ]);
 	if (err != ERR_OK) {
 		close_connections(store);

@@ -410,10 +410,10 @@ def test_a_server_with_too_many_connections_is_waited_for(node, server):
 
 # What is refused at the start
 
-def test_one_node_serves_a_database(node, lab, server):
+def test_nodes_of_one_domain_serve_a_database(node, lab, server):
     second = lab.add_node("second.test", **OPTIONS, store__url=node.options["store.url"])
     status, text = of(second, "serve")
-    assert status == 1 and "another node serves this database" in text
+    assert status == 1 and "a node of another domain serves this database" in text
     for command in "check", "invite":
         assert of(node, command)[0] == 0
 
