@@ -167,7 +167,7 @@ static void store_pin(struct lookup *lookup, const struct found *found, bool kee
 	struct op_peer_put *put = &lookup->put;
 
 	put->domain = lookup->domain;
-	put->known = lookup->load.op.err == ERR_OK;
+	put->before = lookup->load.trust;
 	put->trust = trust_encode(lookup->arena, &lookup->trust);
 	/* A document whose keys are not believed does not replace one whose keys are. */
 	put->document = keep_last ? lookup->load.document : found->wrapper;

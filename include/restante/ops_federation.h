@@ -146,12 +146,13 @@ struct op_peer_load {
 	struct bytes trust; /* pins and state, JSON or text of federation/trust.c */
 };
 
-/* `known`: it goes on from what a PEER_LOAD has found. ERR_NOT_FOUND then: the operator has
- * had that forgotten meanwhile. */
+/* `before`: the trust that it goes on from, as PEER_LOAD has found it; empty: nothing was
+ * known. ERR_NOT_FOUND: something else is known by now. The operator has had it forgotten, or
+ * another process has stored what it found. */
 struct op_peer_put {
 	struct store_op op;
 	const char *domain;
-	bool known;
+	struct bytes before;
 	struct bytes document;
 	int64_t fetched_ms;
 	struct bytes trust;

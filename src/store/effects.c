@@ -21,11 +21,12 @@ void effects_deliver(struct effects *effects, struct arena *arena, int64_t gener
 }
 
 void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
-		      int64_t position, struct bytes body)
+		      int64_t holder, int64_t position, struct bytes body)
 {
 	struct outbound *outbound = arena_new(arena, struct outbound);
 
 	memcpy(outbound->domain, domain, strlen(domain) + 1);
+	outbound->holder = holder;
 	outbound->position = position;
 	outbound->body = body;
 	if (effects->last_outbound != NULL)

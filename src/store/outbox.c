@@ -225,6 +225,21 @@ static enum err row_insert(struct db *db, const struct store_op *op,
 	return query_run(&query);
 }
 
+/* Nobody sends there yet: this process will. */
+static enum err holder_take(struct db *db, struct destination_entry *entry)
+{
+	struct query query;
+
+	if (entry->holder != 0 || db->process == 0)
+		return ERR_OK;
+	entry->holder = db->process;
+	query = query_begin(db,
+			    "UPDATE destination SET holder = ?2 WHERE destination_key = ?1");
+	query_int(&query, 1, entry->usage.key);
+	query_int(&query, 2, entry->holder);
+	return query_run(&query);
+}
+
 enum err db_outbox_put(struct db *db, struct store_op *op, struct effects *effects,
 		       const struct outbox_put *put, int64_t *position_out)
 {
@@ -238,13 +253,17 @@ enum err db_outbox_put(struct db *db, struct store_op *op, struct effects *effec
 	if (entry->usage.key == 0)
 		err = entry_insert(db, entry);
 	if (err == ERR_OK)
+		err = holder_take(db, entry);
+	if (err == ERR_OK)
 		err = row_insert(db, op, put, entry);
 	if (err != ERR_OK)
 		return err;
 	usage_add(db, &entry->usage, 1, (int64_t)put->body.len);
 	usage_number(db, &entry->usage, entry->usage.last + 1);
 	metric_inc(outbox_items);
-	effects_outbound(effects, op->arena, put->domain, entry->usage.last, put->body);
+	effects_outbound(effects, op->arena, put->domain,
+			 entry->holder != db->process ? entry->holder : 0, entry->usage.last,
+			 put->body);
 	*position_out = entry->usage.last;
 	return ERR_OK;
 }
@@ -441,11 +460,12 @@ enum err db_destinations_load(struct db *db, struct store_op *op)
 	if (err != ERR_OK)
 		return err;
 	load->destinations = arena_array(op->arena, struct destination, most + 1);
-	query = query_begin(db,
-			    "SELECT " DESTINATION_COLUMNS " FROM destination WHERE state != ?1"
-			    " OR EXISTS (SELECT 1 FROM outbox o"
-			    " WHERE o.destination_key = destination.destination_key)");
+	query = query_begin(db, "SELECT " DESTINATION_COLUMNS " FROM destination"
+				" WHERE (?2 = 0 OR holder = ?2)"
+				" AND (state != ?1 OR EXISTS (SELECT 1 FROM outbox o"
+				" WHERE o.destination_key = destination.destination_key))");
 	query_int(&query, 1, DESTINATION_UP);
+	query_int(&query, 2, db->process);
 	while (load->count < most && query_row(&query))
 		destination_read(&query, &load->destinations[load->count++]);
 	return query_end(&query);
@@ -491,17 +511,19 @@ static enum err idle_delete(struct db *db, struct op_destination_remove *remove,
 			    int64_t *position_out)
 {
 #define IDLE                                                                                   \
-	"state = 0 AND NOT EXISTS (SELECT 1 FROM outbox o"                                     \
+	"state = 0 AND (?1 = 0 OR holder IS NULL OR holder = ?1) AND NOT EXISTS (SELECT 1 "    \
+	"FROM outbox o"                                                                        \
 	" WHERE o.destination_key = destination.destination_key)"                              \
 	" RETURNING acked, destination_key"
 	struct query query =
 		query_begin(db, remove->domain != NULL
-					? "DELETE FROM destination WHERE domain = ?1 AND " IDLE
+					? "DELETE FROM destination WHERE domain = ?2 AND " IDLE
 					: "DELETE FROM destination WHERE " IDLE);
 	enum err err = ERR_OK;
 
+	query_int(&query, 1, db->process);
 	if (remove->domain != NULL)
-		query_text(&query, 1, remove->domain);
+		query_text(&query, 2, remove->domain);
 	while (err == ERR_OK && query_row(&query)) {
 		int64_t acked = column_int(&query, 0);
 

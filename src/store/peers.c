@@ -35,17 +35,20 @@ enum err db_peer_put(struct db *db, struct store_op *op)
 {
 	struct op_peer_put *put = (struct op_peer_put *)op;
 	struct query query = query_begin(
-		db, put->known ? "UPDATE peer SET document = ?2, fetched_ms = ?3, trust = ?4"
-				 " WHERE domain = ?1"
-			       : "INSERT INTO peer (domain, document, fetched_ms, trust)"
-				 " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (domain) DO UPDATE"
-				 " SET document = ?2, fetched_ms = ?3, trust = ?4");
+		db, put->before.len > 0
+			    ? "UPDATE peer SET document = ?2, fetched_ms = ?3, trust = ?4"
+			      " WHERE domain = ?1 AND trust = ?5"
+			    : "INSERT INTO peer (domain, document, fetched_ms, trust)"
+			      " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (domain) DO UPDATE"
+			      " SET document = ?2, fetched_ms = ?3, trust = ?4"
+			      " WHERE peer.trust = ?5");
 	enum err err;
 
 	query_text(&query, 1, put->domain);
 	query_blob(&query, 2, not_null(put->document));
 	query_int(&query, 3, put->fetched_ms);
 	query_blob(&query, 4, not_null(put->trust));
+	query_blob(&query, 5, not_null(put->before));
 	err = query_run(&query);
 	return err == ERR_OK && query_changes(db) == 0 ? ERR_NOT_FOUND : err;
 }

@@ -395,7 +395,8 @@ static enum err postgres_serve(struct backend_connection *connection)
 static enum err postgres_rest(struct backend_connection *connection)
 {
 	struct db *db = &connection->postgres.db;
-	enum err err = db_process_end(db, db->process);
+	bool ended = false;
+	enum err err = db_process_end(db, db->process, &ended);
 
 	return err == ERR_OK ? restore_rest(db) : err;
 }

@@ -5,6 +5,7 @@
  * has them all.
  */
 #include "devices.h"
+#include "usage.h"
 
 #include "restante/log.h"
 
@@ -87,7 +88,7 @@ enum err db_destinations_lease(struct db *db, struct store_op *op)
 	query_int(&query, 1, db->process);
 	err = query_run(&query);
 	lease->taken = query_changes(db);
-	return err;
+	return err == ERR_OK ? usage_renew(db) : err;
 }
 
 /* --- the beginning of a process ----------------------------------------------------------- */
@@ -163,12 +164,14 @@ enum err db_process_begin(struct db *db, bool *joins_out)
 
 /* --- the end of a process ---------------------------------------------------------------- */
 
-static enum err process_remove(struct db *db, int64_t process)
+static enum err process_remove(struct db *db, int64_t process, bool *removed_out)
 {
-	struct query query = query_begin(db, "DELETE FROM process WHERE process_key = ?1");
+	struct query query = query_begin(
+		db, "DELETE FROM process WHERE process_key = ?1 RETURNING process_key");
 
 	query_int(&query, 1, process);
-	return query_run(&query);
+	*removed_out = query_row(&query);
+	return query_end(&query);
 }
 
 static enum err sessions_remove(struct db *db, int64_t process)
@@ -188,19 +191,22 @@ static enum err destinations_release(struct db *db, int64_t process)
 	return query_run(&query);
 }
 
-enum err db_process_end(struct db *db, int64_t process)
+enum err db_process_end(struct db *db, int64_t process, bool *ended_out)
 {
-	enum err err = process_remove(db, process);
+	enum err err = process_remove(db, process, ended_out);
 
+	if (err != ERR_OK || !*ended_out)
+		return err;
+	err = sessions_remove(db, process);
 	if (err == ERR_OK)
-		err = sessions_remove(db, process);
-	return err == ERR_OK ? destinations_release(db, process) : err;
+		err = destinations_release(db, process);
+	return err == ERR_OK ? usage_renew(db) : err;
 }
 
 enum err db_process_bury(struct db *db, struct store_op *op)
 {
 	struct op_process_bury *bury = (struct op_process_bury *)op;
 
-	bury->effects.lease = true;
-	return db_process_end(db, bury->process_key);
+	return db->process == 0 ? ERR_OK
+				: db_process_end(db, bury->process_key, &bury->effects.lease);
 }

@@ -240,7 +240,7 @@ static enum err send_remote(struct db *db, struct op_send *send, const struct db
 				  expires_ms, send->token);
 	if (!message->ephemeral)
 		return remote_store(db, send, caller, item);
-	effects_outbound(&send->effects, send->op.arena, message->to.domain, 0, item);
+	effects_outbound(&send->effects, send->op.arena, message->to.domain, 0, 0, item);
 	relayed(send);
 	return ERR_OK;
 }

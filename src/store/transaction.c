@@ -6,6 +6,7 @@
  */
 #include "mail.h"
 
+#include "restante/clock.h"
 #include "restante/crypto.h"
 
 /* Devices that hear of changed lists because of one transaction. Hints may be left out. */
@@ -13,6 +14,9 @@
 /* Device lists in one answer, about. The sender reads 4 MiB of it at most: without its
  * answer a transaction would be repeated until its items expire. */
 #define LISTS_BYTES_MAX ((size_t)1 << 20)
+/* How long a signed request can be repeated, and a little more (docs/protocol.md section 4.4).
+ */
+#define SIGNED_LIFE_MS	(11 * MINUTES_MS)
 
 struct intake {
 	struct db *db;
@@ -298,12 +302,37 @@ static enum err item_relay(struct intake *intake, const struct fed_item *item)
 	return err == ERR_STORE ? err : ERR_OK;
 }
 
+/* There is no stream that would show a repeat, and which nonces of signatures another process
+ * has seen nobody knows here. */
+static enum err replay_check(struct intake *intake)
+{
+	struct op_transaction *op = intake->op;
+	uint8_t hash[SHA256_SIZE];
+	struct query query;
+	struct text text;
+
+	if (intake->db->process == 0)
+		return ERR_OK;
+	text_init(&text, op->op.arena, HASH_SIZE + DOMAIN_SIZE);
+	text_add(&text, bytes_of(op->digest, HASH_SIZE));
+	text_puts(&text, op->origin);
+	crypto_sha256(text_bytes(&text), hash);
+	query = query_begin(intake->db, "INSERT INTO used_nonce (hash, expires_ms)"
+					" VALUES (?1, ?2) ON CONFLICT (hash) DO NOTHING"
+					" RETURNING expires_ms");
+	query_blob(&query, 1, bytes_of(hash, sizeof hash));
+	query_int(&query, 2, op->op.now_ms + SIGNED_LIFE_MS);
+	op->replay = !query_row(&query);
+	return query_end(&query);
+}
+
 static enum err ephemeral_take(struct intake *intake)
 {
 	const struct transaction *transaction = intake->op->transaction;
-	enum err err = ERR_OK;
+	size_t count = transaction->n_ephemeral;
+	enum err err = replay_check(intake);
 
-	for (size_t i = 0; i < transaction->n_ephemeral && err == ERR_OK; i++)
+	for (size_t i = 0; i < count && err == ERR_OK && !intake->op->replay; i++)
 		err = item_relay(intake, &transaction->ephemeral[i]);
 	intake->op->answer = results_encode(intake->op->op.arena, 0, NULL, 0);
 	return err;

@@ -139,7 +139,8 @@ static void what_nobody_knows_is_not_repinned_or_flushed(void **state)
 /* A discovery that began before the operator's order ends after it. */
 static void forgotten_keys_are_not_written_back(void **state)
 {
-	struct op_peer_put put = {.domain = B, .known = true, .trust = bytes_of_text("old")};
+	struct op_peer_put put = {
+		.domain = B, .before = bytes_of_text("pins"), .trust = bytes_of_text("pins")};
 	struct op_peer_load load = {.domain = B};
 
 	pin(*state, B);

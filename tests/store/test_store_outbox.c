@@ -409,10 +409,28 @@ static void a_peer_is_kept_as_it_was_put(void **state)
 	assert_int_equal(load.document.len, 0);
 	assert_int_equal(load.fetched_ms, 5);
 	assert_true(bytes_equal(load.trust, bytes_of_text("pins")));
+	put.before = bytes_of_text("pins");
 	put.document = bytes_of_text("document");
 	RUN_OK(*state, PEER_PUT, &put);
 	RUN_OK(*state, PEER_LOAD, &load);
 	assert_true(bytes_equal(load.document, bytes_of_text("document")));
+}
+
+/* Two that looked for the same domain at once: the second has to look again. */
+static void keys_replace_only_those_that_they_go_on_from(void **state)
+{
+	struct op_peer_put first = {.domain = B, .trust = bytes_of_text("first")};
+	struct op_peer_put second = {.domain = B, .trust = bytes_of_text("second")};
+	struct op_peer_load load = {.domain = B};
+
+	RUN_OK(*state, PEER_PUT, &first);
+	assert_int_equal(RUN(*state, PEER_PUT, &second), ERR_NOT_FOUND);
+	second.before = bytes_of_text("zeroth");
+	assert_int_equal(RUN(*state, PEER_PUT, &second), ERR_NOT_FOUND);
+	RUN_OK(*state, PEER_LOAD, &load);
+	assert_true(bytes_equal(load.trust, bytes_of_text("first")));
+	second.before = load.trust;
+	RUN_OK(*state, PEER_PUT, &second);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
@@ -439,6 +457,7 @@ int main(void)
 		T(a_destination_with_something_to_say_stays),
 		T(all_destinations_without_anything_waiting_are_removed_at_once),
 		T(a_peer_is_kept_as_it_was_put),
+		T(keys_replace_only_those_that_they_go_on_from),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ bool store_post(struct store *store, struct store_op *op)
 
 		assert_int_equal(op->kind, STORE_PEER_PUT);
 		store->puts++;
-		if (op->err == ERR_OK && put->known && store->trust.len == 0)
+		if (op->err == ERR_OK && !bytes_equal(put->before, store->trust))
 			op->err = ERR_NOT_FOUND;
 		if (op->err == ERR_OK) {
 			store->document = arena_bytes(store->arena, put->document);
