@@ -48,22 +48,22 @@ CREATE FUNCTION turn_take(key BIGINT, number BIGINT, before BIGINT, own BIGINT,
 	OUT is_foreign BOOLEAN, OUT epoch BIGINT, OUT processes BIGINT, OUT is_first BOOLEAN)
 LANGUAGE plpgsql AS '
 DECLARE
+	marked BIGINT;
 	serves BOOLEAN;
 BEGIN
 	PERFORM pg_advisory_xact_lock(''turn''::REGCLASS::OID::BIGINT);
-	UPDATE writer SET batch = number, marked = now()
-		WHERE writer_key = key AND batch = before;
-	IF NOT FOUND THEN
+	WITH marks AS (UPDATE writer SET batch = number, marked = now()
+			WHERE writer_key = key AND batch = before RETURNING 1)
+		SELECT (SELECT count(*) FROM marks), turn.writer <> key, turn.known,
+			count(process_key), coalesce(min(process_key) = own, FALSE),
+			coalesce(bool_or(process_key = own), FALSE)
+		INTO marked, is_foreign, epoch, processes, is_first, serves
+		FROM turn LEFT JOIN process ON TRUE GROUP BY turn.writer, turn.known;
+	IF marked = 0 THEN
 		RAISE ''this writer was replaced'';
-	END IF;
-	SELECT count(*), coalesce(min(process_key) = own, FALSE),
-		coalesce(bool_or(process_key = own), FALSE)
-		INTO processes, is_first, serves FROM process;
-	IF own <> 0 AND NOT serves THEN
+	ELSIF own <> 0 AND NOT serves THEN
 		RAISE ''others took this process for dead'' USING ERRCODE = ''RT001'';
-	END IF;
-	SELECT turn.writer <> key, turn.known INTO is_foreign, epoch FROM turn;
-	IF is_foreign THEN
+	ELSIF is_foreign THEN
 		UPDATE turn SET writer = key;
 	END IF;
 END';

@@ -2,7 +2,8 @@
  *
  * Usage of queues: in memory, and on rows where the database is shared. A row that is there is
  * right at the end of every batch. One that is not is made by counting: so it is after a copy,
- * and in a database that was served before there were rows.
+ * in a database that was served before there were rows, and where a process was alone, which
+ * has no use for them.
  */
 #include "usage.h"
 
@@ -15,9 +16,15 @@ bool usage_is_fresh(const struct db *db, const struct usage *usage)
 	return usage->turns == db->turns;
 }
 
+/* A command is not: it does not know of a process that begins to serve. */
+static bool is_alone(const struct db *db)
+{
+	return !db->driver->shared || (db->process != 0 && db->processes == 1);
+}
+
 static void mark_changed(struct db *db, struct usage *usage)
 {
-	if (!db->driver->shared || usage->changed)
+	if (usage->changed || (is_alone(db) && !usage->on_row))
 		return;
 	usage->changed = true;
 	DL_APPEND(db->changed, usage);
@@ -66,6 +73,7 @@ static enum err count(struct db *db, struct usage *usage, const char *sql)
 void usage_begin(const struct db *db, struct usage *usage)
 {
 	usage->items = usage->bytes = usage->last = 0;
+	usage->on_row = false;
 	usage->turns = db->turns;
 }
 
@@ -77,6 +85,7 @@ enum err usage_load(struct db *db, struct usage *usage, const char *sql)
 
 	if (db->driver->shared)
 		err = load_row(db, usage, &found);
+	usage->on_row = found;
 	if (err == ERR_OK && !found)
 		err = count(db, usage, sql);
 	usage->turns = db->turns;
@@ -153,28 +162,41 @@ static const char *rows_text(struct arena *arena, const struct db *db)
 	return text.data;
 }
 
+#define ALL_ROWS                                                                               \
+	" FROM (SELECT CAST(?1 AS BIGINT[]) AS a) AS all_rows,"                                \
+	" generate_series(1, cardinality(a), 5) AS i"
+
 /* One statement for all of them. */
+static enum err write_rows(struct db *db, const char *rows)
+{
+	struct query query = query_begin(
+		db, is_alone(db)
+			    ? "DELETE FROM usage WHERE (queue, key) IN"
+			      " (SELECT a[i], a[i + 1]" ALL_ROWS ")"
+			    : "INSERT INTO usage (queue, key, items, bytes, last)"
+			      " SELECT a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4]" ALL_ROWS
+			      " ON CONFLICT (queue, key) DO UPDATE SET"
+			      " items = excluded.items, bytes = excluded.bytes,"
+			      " last = excluded.last");
+
+	query_text(&query, 1, rows);
+	return query_run(&query);
+}
+
 enum err usage_write(struct db *db)
 {
 	struct arena *arena;
-	struct query query;
 	enum err err;
 
 	if (db->changed == NULL)
 		return ERR_OK;
 	arena = arena_create();
-	query = query_begin(db,
-			    "INSERT INTO usage (queue, key, items, bytes, last)"
-			    " SELECT a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4]"
-			    " FROM (SELECT CAST(?1 AS BIGINT[]) AS a) AS all_rows,"
-			    " generate_series(1, cardinality(a), 5) AS i"
-			    " ON CONFLICT (queue, key) DO UPDATE SET items = excluded.items,"
-			    " bytes = excluded.bytes, last = excluded.last");
-	query_text(&query, 1, rows_text(arena, db));
-	err = query_run(&query);
+	err = write_rows(db, rows_text(arena, db));
 	arena_destroy(&arena);
-	while (db->changed != NULL)
+	while (db->changed != NULL) {
+		db->changed->on_row = !is_alone(db);
 		mark_unchanged(db, db->changed);
+	}
 	return err;
 }
 

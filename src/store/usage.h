@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * How full a mailbox or an outbox is, and its last number. The write lane remembers that of
- * each one that it has touched. Where several processes share the database it is on rows too:
+ * each one that it has touched. Where several processes serve the database it is on rows too:
  * they are written at the end of a batch, and what is remembered from before the turn of
- * another process is loaded again. On the write lane.
+ * another process is loaded again. A process that is alone removes such rows instead. On the
+ * write lane.
  */
 #ifndef STORE_USAGE_H
 #define STORE_USAGE_H
@@ -21,6 +22,7 @@ struct usage {
 	int64_t last;	      /* number given out */
 	struct shares shares; /* of origins in a mailbox, of accounts in an outbox */
 	int64_t turns;	      /* as db->turns was when it was loaded */
+	bool on_row;	      /* has one */
 	bool changed;	      /* its row is to be written: it is in this list of db->changed */
 	struct usage *prev, *next;
 };
@@ -43,7 +45,7 @@ void usage_forget(struct db *db, struct usage *usage);
 /* The queue is gone for good. */
 enum err usage_remove_row(struct db *db, enum usage_queue queue, int64_t key) MUST_CHECK;
 
-/* Writes the rows of all that was changed. */
+/* Has the rows of all that was changed be right. */
 enum err usage_write(struct db *db) MUST_CHECK;
 /* Rows were changed by other means: nothing that is remembered is fresh any more. */
 enum err usage_renew(struct db *db) MUST_CHECK;

@@ -125,6 +125,25 @@ static void usage_without_a_row_is_counted(void **state)
 	assert_int_equal(cluster_ask(cluster, "SELECT items FROM usage"), 2);
 }
 
+/* And those that it has left are not wrong when another one comes. */
+static void a_process_that_is_alone_needs_no_rows(void **state)
+{
+	struct cluster *cluster = *state;
+	struct contract *second = &cluster->at[1], *third = &cluster->at[2];
+	struct couple couple = couple_make(cluster);
+
+	cluster_close(cluster, 0);
+	for (size_t i = 0; i < 3; i++)
+		mail_send_ok(second, &couple.ann, MAIL_TO(second, &couple.bob));
+	usage_must_be_right(cluster, 1); /* that of ann's mailbox */
+	cluster_open(cluster, 2);
+	mail_send_ok(third, &couple.ann, MAIL_TO(third, &couple.bob));
+	mail_send_ok(second, &couple.ann, MAIL_TO(second, &couple.bob));
+	mail_send_ok(third, &couple.bob, MAIL_TO(third, &couple.ann));
+	usage_must_be_right(cluster, 2);
+	assert_int_equal(cluster_ask(cluster, "SELECT max(items) FROM usage"), 5);
+}
+
 static void usage_goes_with_its_device_and_with_its_destination(void **state)
 {
 	struct cluster *cluster = *state;
@@ -138,8 +157,8 @@ static void usage_goes_with_its_device_and_with_its_destination(void **state)
 	usage_must_be_right(cluster, 4);
 	assert_int_equal(contract_remove(second, &couple.bob, tablet.caller.device_id), ERR_OK);
 	usage_must_be_right(cluster, 3);
-	outbox_settle(second, "b.example", INT64_MAX, NULL, 0);
-	RUN_OK(second, DESTINATION_REMOVE, &idle);
+	outbox_settle(first, "b.example", INT64_MAX, NULL, 0);
+	RUN_OK(first, DESTINATION_REMOVE, &idle);
 	assert_int_equal(idle.removed, 1);
 	usage_must_be_right(cluster, 2);
 }
@@ -583,6 +602,7 @@ int main(void)
 		T(what_is_full_is_full_for_all),
 		T(usage_is_right_after_what_others_have_removed),
 		T(usage_without_a_row_is_counted),
+		T(a_process_that_is_alone_needs_no_rows),
 		T(usage_goes_with_its_device_and_with_its_destination),
 		T(many_letters_through_two_processes_make_one_order),
 		T(many_letters_to_another_node_lie_without_gaps),
