@@ -142,6 +142,7 @@ static enum err process_put(struct db *db)
 	query_text(&query, 1, db->config->domain);
 	while (query_row(&query))
 		db->process = column_int(&query, 0);
+	db->processes++;
 	return query_end(&query);
 }
 

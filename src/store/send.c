@@ -91,7 +91,7 @@ static enum err recipient_accept(struct db *db, const struct op_send *send, int6
 
 	if (err != ERR_OK || state == CONSENT_ACCEPTED || state == CONSENT_BLOCKED)
 		return err;
-	known_drop(db, known_consent(account_key, send->message->to.text));
+	known_change(db, known_consent(account_key, send->message->to.text));
 	return acceptance_put(db, send, account_key);
 }
 

@@ -94,6 +94,41 @@ static void what_is_full_is_full_for_all(void **state)
 	usage_must_be_right(cluster, 2);
 }
 
+/* Is a message of another node stored? Long after the one before. */
+static bool is_taken(struct contract *at, const struct contract_device *to)
+{
+	static unsigned streams = 0;
+	struct fed_item item = fed_message(MAIL_TO(at, to), REMOTE);
+	struct op_transaction op =
+		fed_take(at, arena_printf(at->arena, "s%u", ++streams), 1, 1, &item, 1);
+
+	contract_now += 10 * SECONDS_MS;
+	assert_int_equal(op.op.err, ERR_OK);
+	return !mail_has(op.answer, "over_quota");
+}
+
+static void half_of_a_mailbox_is_half_through_both_processes(void **state)
+{
+	struct cluster *cluster = *state;
+	struct contract *first = &cluster->at[0], *second = &cluster->at[1];
+	struct couple couple;
+
+	for (size_t i = 0; i < 2; i++) {
+		cluster_close(cluster, i);
+		cluster->at[i].config.mailbox_items = 20;
+		cluster_open(cluster, i);
+	}
+	couple = couple_make(cluster);
+	for (size_t i = 0; i < 5; i++)
+		mail_send_ok(first, &couple.ann, MAIL_TO(first, &couple.bob));
+	for (size_t i = 0; i < 6; i++)
+		assert_true(is_taken(first, &couple.bob)); /* which has counted in the end */
+	for (size_t i = 0; i < 4; i++)
+		assert_true(is_taken(second, &couple.bob));
+	assert_false(is_taken(first, &couple.bob));
+	assert_false(is_taken(second, &couple.bob));
+}
+
 static void usage_is_right_after_what_others_have_removed(void **state)
 {
 	struct cluster *cluster = *state;
@@ -382,6 +417,21 @@ static void a_stranger_leaves_one_request_with_both_processes(void **state)
 			 ERR_REQUEST_WAITING);
 }
 
+static void who_is_written_to_is_accepted_by_the_other_process(void **state)
+{
+	struct cluster *cluster = *state;
+	struct couple couple = couple_make(cluster);
+
+	contract_meet_strangers(&cluster->at[0], &couple.ann, STRANGERS_REQUEST);
+	contract_meet_strangers(&cluster->at[0], &couple.bob, STRANGERS_REQUEST);
+	cluster_execute(cluster, "DELETE FROM consent; UPDATE turn SET known = known + 1");
+	assert_int_equal(letter_err(&cluster->at[1], &couple.ann, &couple.bob), ERR_OK);
+	assert_int_equal(letter_err(&cluster->at[0], &couple.ann, &couple.bob),
+			 ERR_REQUEST_WAITING);
+	assert_int_equal(letter_err(&cluster->at[1], &couple.bob, &couple.ann), ERR_OK);
+	assert_int_equal(letter_err(&cluster->at[0], &couple.ann, &couple.bob), ERR_OK);
+}
+
 static int64_t epoch(const struct cluster *cluster)
 {
 	return cluster_ask(cluster, "SELECT known FROM turn");
@@ -600,6 +650,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(numbers_of_a_mailbox_rise_in_the_order_of_commits),
 		T(what_is_full_is_full_for_all),
+		T(half_of_a_mailbox_is_half_through_both_processes),
 		T(usage_is_right_after_what_others_have_removed),
 		T(usage_without_a_row_is_counted),
 		T(a_process_that_is_alone_needs_no_rows),
@@ -613,6 +664,7 @@ int main(void)
 		T(a_session_that_ended_is_refused_by_the_other_process),
 		T(a_blocked_sender_is_refused_by_the_other_process),
 		T(a_stranger_leaves_one_request_with_both_processes),
+		T(who_is_written_to_is_accepted_by_the_other_process),
 		T(letters_leave_what_others_remember_alone),
 		T(the_first_process_alone_does_the_housekeeping),
 		T(a_process_that_stops_leaves_nothing),
