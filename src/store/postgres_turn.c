@@ -23,6 +23,7 @@ static void turn_read(const struct query *query, struct db *db)
 	if (column_int(query, 0) != 0) {
 		db->turns++;
 		db_mailbox_seqs_leave(db);
+		db->outbox_counted = false;
 	}
 	if (epoch != db->epoch)
 		db_known_forget(db);
