@@ -2,12 +2,13 @@
  *
  * Nonces that have been seen, in two generations that take turns: what is in the older one
  * has had its time. Nonces are kept as keyed hashes, so that nobody can choose them to
- * collide in the table. Belongs to one thread.
+ * collide in the table. Any thread.
  */
 #include "restante/signature.h"
 
 #include "restante/clock.h"
 #include "restante/crypto.h"
+#include "restante/lock.h"
 #include "restante/log.h"
 
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct generation {
 };
 
 struct nonces {
+	struct lock *lock;
 	struct generation current, older;
 	int64_t since_ms; /* when the current one began */
 	size_t max, max_per_origin;
@@ -73,6 +75,7 @@ struct nonces *nonces_create(size_t max, size_t max_per_origin)
 {
 	struct nonces *nonces = must_calloc(sizeof *nonces);
 
+	nonces->lock = lock_create();
 	nonces->max = max;
 	nonces->max_per_origin = max_per_origin;
 	crypto_random(nonces->key, sizeof nonces->key);
@@ -85,11 +88,13 @@ void nonces_destroy(struct nonces **nonces)
 		return;
 	generation_clear(&(*nonces)->current);
 	generation_clear(&(*nonces)->older);
+	lock_destroy(&(*nonces)->lock);
 	free(*nonces);
 	*nonces = NULL;
 }
 
-static void turn(struct nonces *nonces, int64_t now_ms)
+/* What has had its time goes to `ended`, to be cleared without the lock. */
+static void turn(struct nonces *nonces, int64_t now_ms, struct generation ended[2])
 {
 	if (nonces->since_ms == 0 || now_ms < nonces->since_ms) {
 		/* The clock was set back: keep everything for a full turn from now. */
@@ -98,12 +103,13 @@ static void turn(struct nonces *nonces, int64_t now_ms)
 	}
 	if (now_ms - nonces->since_ms < TURN_MS)
 		return;
-	generation_clear(&nonces->older);
-	if (now_ms - nonces->since_ms < 2 * TURN_MS)
-		nonces->older = nonces->current;
-	else
-		generation_clear(&nonces->current);
+	ended[0] = nonces->older;
+	nonces->older = nonces->current;
 	nonces->current = (struct generation){0};
+	if (now_ms - nonces->since_ms >= 2 * TURN_MS) {
+		ended[1] = nonces->older;
+		nonces->older = (struct generation){0};
+	}
 	nonces->since_ms = now_ms;
 }
 
@@ -169,14 +175,11 @@ static bool has_room(const struct nonces *nonces, bool is_new)
 	       (!is_new || now->of_new + before->of_new < nonces->max / 2);
 }
 
-enum err nonces_add(struct nonces *nonces, const char *origin, bool is_new, const char *nonce,
-		    int64_t now_ms)
+static enum err add(struct nonces *nonces, const char *origin, bool is_new,
+		    const uint8_t hash[HASH_KEPT])
 {
-	uint8_t hash[SHA256_SIZE];
 	struct nonce *added;
 
-	turn(nonces, now_ms);
-	nonce_hash(nonces, origin, nonce, hash);
 	if (seen(&nonces->current, hash) || seen(&nonces->older, hash))
 		return ERR_SIG_REPLAY;
 	if (!origin_has_room(nonces, origin) || !has_room(nonces, is_new))
@@ -187,4 +190,21 @@ enum err nonces_add(struct nonces *nonces, const char *origin, bool is_new, cons
 	origin_get(&nonces->current, origin)->count++;
 	nonces->current.of_new += is_new;
 	return ERR_OK;
+}
+
+enum err nonces_add(struct nonces *nonces, const char *origin, bool is_new, const char *nonce,
+		    int64_t now_ms)
+{
+	struct generation ended[2] = {0};
+	uint8_t hash[SHA256_SIZE];
+	enum err err;
+
+	nonce_hash(nonces, origin, nonce, hash);
+	lock_take(nonces->lock);
+	turn(nonces, now_ms, ended);
+	err = add(nonces, origin, is_new, hash);
+	lock_give(nonces->lock);
+	generation_clear(&ended[0]);
+	generation_clear(&ended[1]);
+	return err;
 }

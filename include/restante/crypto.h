@@ -20,6 +20,9 @@
 
 void crypto_init(void);
 
+/* Of a thread that has made MACs and ends before the process does. */
+void crypto_thread_end(void);
+
 void crypto_random(void *buffer, size_t len);
 uint32_t crypto_random_u32_below(uint32_t n); /* uniform; 0 for n < 2 */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inboxes: the only place where threads meet.
+ * Inboxes: the place where threads meet; all that they share besides are tables behind locks
+ * (lock.h).
  *
  * A message has one owner. inbox_post() gives it away; whoever took it gives the
  * same message back with inbox_return(), so a reply never allocates and is never
@@ -40,8 +41,8 @@ bool inbox_post(struct inbox *inbox, struct message *message) MUST_CHECK;
 
 /* Gives a message back to its reply_to. Never fails, also after inbox_close(). */
 void inbox_return(struct message *message);
-/* The same for each message of a list; those that follow each other to one inbox arrive there
- * together. */
+/* The same for each message of a list; those for one inbox arrive there together, in their
+ * order. */
 void inbox_return_all(struct message *list);
 
 /* Runs returned() or deliver() of everything that waits, in order, and of nothing

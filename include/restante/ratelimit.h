@@ -2,7 +2,7 @@
  *
  * Token buckets: `burst` permits, one more every `every_ms`. A table is bounded: when it
  * is full, full buckets (which say nothing) are dropped first, then the longest unused.
- * A table belongs to one thread.
+ * Any thread.
  */
 #ifndef RESTANTE_RATELIMIT_H
 #define RESTANTE_RATELIMIT_H

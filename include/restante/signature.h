@@ -73,7 +73,7 @@ enum err s2s_response_verify(const struct s2s_params *params, const struct s2s_t
 			     const uint8_t public_key[32]) MUST_CHECK;
 
 /* Nonces seen in the last S2S_NONCE_KEPT_S: two rotating generations, bounded per origin, for
- * new origins together, and in all. Belongs to one thread. */
+ * new origins together, and in all. Any thread. */
 struct nonces;
 struct nonces *nonces_create(size_t max, size_t max_per_origin);
 void nonces_destroy(struct nonces **nonces);

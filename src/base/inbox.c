@@ -95,16 +95,37 @@ void inbox_return(struct message *message)
 	append_and_unlock(in, message, message);
 }
 
+/* Takes those that belong to the inbox of the first off the list, in their order. */
+static struct message *take_of_one_inbox(struct message **list, struct message **last_out)
+{
+	struct message *first = *list;
+	struct message *last = first;
+	struct message **at = list;
+
+	*list = first->next;
+	first->is_reply = true;
+	while (*at != NULL) {
+		struct message *message = *at;
+
+		if (message->reply_to != first->reply_to) {
+			at = &message->next;
+			continue;
+		}
+		*at = message->next;
+		message->is_reply = true;
+		last->next = message;
+		last = message;
+	}
+	*last_out = last;
+	return first;
+}
+
 void inbox_return_all(struct message *list)
 {
 	while (list != NULL) {
-		struct message *first = list;
-		struct message *last = list;
+		struct message *last;
+		struct message *first = take_of_one_inbox(&list, &last);
 
-		for (; list != NULL && list->reply_to == first->reply_to; list = list->next) {
-			list->is_reply = true;
-			last = list;
-		}
 		pthread_mutex_lock(&first->reply_to->lock);
 		append_and_unlock(first->reply_to, first, last);
 	}

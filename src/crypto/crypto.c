@@ -47,9 +47,10 @@ void crypto_sha256(struct bytes bytes, uint8_t hash_out[SHA256_SIZE])
 
 /* Of each thread that makes MACs, for as long as it lives: making one anew costs more than
  * the MAC. */
+static _Thread_local EVP_MAC_CTX *context;
+
 static EVP_MAC_CTX *mac_context(void)
 {
-	static _Thread_local EVP_MAC_CTX *context;
 	const OSSL_PARAM digest[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
 		OSSL_PARAM_construct_end()};
@@ -65,13 +66,19 @@ static EVP_MAC_CTX *mac_context(void)
 void crypto_mac(const uint8_t key[MAC_KEY_SIZE], struct bytes bytes,
 		uint8_t mac_out[SHA256_SIZE])
 {
-	EVP_MAC_CTX *context = mac_context();
+	EVP_MAC_CTX *mac = mac_context();
 	size_t len;
 
-	if (EVP_MAC_init(context, key, MAC_KEY_SIZE, NULL) != 1 ||
-	    EVP_MAC_update(context, bytes.data, bytes.len) != 1 ||
-	    EVP_MAC_final(context, mac_out, &len, SHA256_SIZE) != 1)
+	if (EVP_MAC_init(mac, key, MAC_KEY_SIZE, NULL) != 1 ||
+	    EVP_MAC_update(mac, bytes.data, bytes.len) != 1 ||
+	    EVP_MAC_final(mac, mac_out, &len, SHA256_SIZE) != 1)
 		fatal("HMAC fails");
+}
+
+void crypto_thread_end(void)
+{
+	EVP_MAC_CTX_free(context);
+	context = NULL;
 }
 
 bool crypto_equal(const void *a, const void *b, size_t len)

@@ -6,6 +6,7 @@
  */
 #include "restante/ratelimit.h"
 
+#include "restante/lock.h"
 #include "restante/log.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct bucket {
 };
 
 struct ratelimit {
+	struct lock *lock;
 	struct rate rate;
 	size_t max_buckets;
 	size_t n_buckets;
@@ -47,6 +49,7 @@ struct ratelimit *ratelimit_create(struct rate rate, size_t max_buckets)
 {
 	struct ratelimit *limit = must_calloc(1, sizeof *limit);
 
+	limit->lock = lock_create();
 	limit->rate = rate;
 	limit->max_buckets = max_buckets > 0 ? max_buckets : 1;
 	limit->n_slots = 16;
@@ -71,6 +74,7 @@ void ratelimit_destroy(struct ratelimit **limit)
 		free(b);
 	}
 	free((*limit)->slots);
+	lock_destroy(&(*limit)->lock);
 	free(*limit);
 	*limit = NULL;
 }
@@ -163,9 +167,8 @@ static struct bucket *add(struct ratelimit *limit, struct bytes key, uint64_t ha
 	return b;
 }
 
-int64_t ratelimit_take(struct ratelimit *limit, struct bytes key, int64_t now_ms)
+static int64_t take(struct ratelimit *limit, struct bytes key, uint64_t hash, int64_t now_ms)
 {
-	uint64_t hash = hash_key(limit, key);
 	struct bucket *b = find(limit, key, hash);
 	int64_t every = limit->rate.every_ms;
 	int64_t ahead; /* how far in the future the bucket will be full */
@@ -187,4 +190,15 @@ int64_t ratelimit_take(struct ratelimit *limit, struct bytes key, int64_t now_ms
 	if (b->full_at_ms < limit->next_sweep_ms)
 		limit->next_sweep_ms = b->full_at_ms;
 	return 0;
+}
+
+int64_t ratelimit_take(struct ratelimit *limit, struct bytes key, int64_t now_ms)
+{
+	uint64_t hash = hash_key(limit, key);
+	int64_t wait_ms;
+
+	lock_take(limit->lock);
+	wait_ms = take(limit, key, hash, now_ms);
+	lock_give(limit->lock);
+	return wait_ms;
 }

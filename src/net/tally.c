@@ -4,6 +4,7 @@
  */
 #include "tally.h"
 
+#include "restante/lock.h"
 #include "restante/log.h"
 
 #include <stdint.h>
@@ -19,6 +20,7 @@ struct tally_entry {
 };
 
 struct tally {
+	struct lock *lock;
 	size_t n_slots; /* a power of two */
 	struct tally_entry **slots;
 	uint64_t seed;
@@ -37,6 +39,7 @@ struct tally *tally_create(size_t names)
 {
 	struct tally *tally = must_calloc(1, sizeof *tally);
 
+	tally->lock = lock_create();
 	tally->n_slots = 16;
 	while (tally->n_slots < names)
 		tally->n_slots *= 2;
@@ -60,6 +63,7 @@ void tally_destroy(struct tally **tally)
 		}
 	}
 	free((*tally)->slots);
+	lock_destroy(&(*tally)->lock);
 	free(*tally);
 	*tally = NULL;
 }
@@ -87,8 +91,10 @@ static struct tally_entry *find(const struct tally *tally, size_t slot, const ch
 struct tally_entry *tally_add(struct tally *tally, const char *name)
 {
 	size_t slot = slot_of(tally, name);
-	struct tally_entry *e = find(tally, slot, name);
+	struct tally_entry *e;
 
+	lock_take(tally->lock);
+	e = find(tally, slot, name);
 	if (e == NULL) {
 		e = must_calloc(1, sizeof *e + strlen(name) + 1);
 		memcpy(e->name, name, strlen(name) + 1);
@@ -97,26 +103,38 @@ struct tally_entry *tally_add(struct tally *tally, const char *name)
 		tally->slots[slot] = e;
 	}
 	e->count++;
+	lock_give(tally->lock);
 	return e;
 }
 
-void tally_remove(struct tally *tally, struct tally_entry **entry)
+static void drop(struct tally *tally, struct tally_entry *e)
 {
-	struct tally_entry *e = *entry;
 	struct tally_entry **at = &tally->slots[e->slot];
 
-	*entry = NULL;
-	if (--e->count > 0)
-		return;
 	while (*at != e)
 		at = &(*at)->chain;
 	*at = e->chain;
 	free(e);
 }
 
-size_t tally_of(const struct tally *tally, const char *name)
+void tally_remove(struct tally *tally, struct tally_entry **entry)
 {
-	const struct tally_entry *e = find(tally, slot_of(tally, name), name);
+	lock_take(tally->lock);
+	if (--(*entry)->count == 0)
+		drop(tally, *entry);
+	lock_give(tally->lock);
+	*entry = NULL;
+}
 
-	return e != NULL ? e->count : 0;
+size_t tally_of(struct tally *tally, const char *name)
+{
+	size_t slot = slot_of(tally, name);
+	const struct tally_entry *e;
+	size_t count;
+
+	lock_take(tally->lock);
+	e = find(tally, slot, name);
+	count = e != NULL ? e->count : 0;
+	lock_give(tally->lock);
+	return count;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How many there are of each name. Net thread.
+ * How many there are of each name. Any thread; an entry belongs to one at a time.
  */
 #ifndef RESTANTE_NET_TALLY_H
 #define RESTANTE_NET_TALLY_H
@@ -18,6 +18,6 @@ void tally_destroy(struct tally **tally);
 struct tally_entry *tally_add(struct tally *tally, const char *name);
 /* One less. The entry is NULL afterwards. */
 void tally_remove(struct tally *tally, struct tally_entry **entry);
-size_t tally_of(const struct tally *tally, const char *name);
+size_t tally_of(struct tally *tally, const char *name);
 
 #endif
