@@ -38,7 +38,6 @@ struct federation {
 	atomic_bool stopping;
 	atomic_bool missed;	       /* items were committed and not submitted */
 	atomic_size_t submitted_bytes; /* gathered, or in the inbox */
-	struct submission *gathered;   /* net thread */
 };
 
 /* Items on their way to the thread. Freed there; it does not go back. */
@@ -187,7 +186,6 @@ void federation_stop(struct federation **federation)
 	if (own == NULL)
 		return;
 	*federation = NULL;
-	federation_flush(own);
 	atomic_store(&own->stopping, true);
 	loop_wake(own->loop);
 	while (!has_ended(own))
@@ -257,31 +255,30 @@ static void submission_free(struct submission *submission)
 	free(submission);
 }
 
-void federation_submit(struct federation *federation, const struct outbound *items)
+void federation_submit(struct federation *federation, struct submission **gathered,
+		       const struct outbound *items)
 {
-	struct submission *submission = federation->gathered;
-
 	if (items == NULL)
 		return;
 	if (atomic_load(&federation->submitted_bytes) > SUBMITTED_BYTES_MAX) {
 		atomic_store(&federation->missed, true);
 		return;
 	}
-	if (submission == NULL)
-		submission = federation->gathered = submission_create();
+	if (*gathered == NULL)
+		*gathered = submission_create();
 	for (; items != NULL; items = items->next) {
-		submission_add(submission, items);
+		submission_add(*gathered, items);
 		atomic_fetch_add(&federation->submitted_bytes, items->body.len);
 	}
 }
 
-void federation_flush(struct federation *federation)
+void federation_flush(struct federation *federation, struct submission **gathered)
 {
-	struct submission *submission = federation->gathered;
+	struct submission *submission = *gathered;
 
 	if (submission == NULL)
 		return;
-	federation->gathered = NULL;
+	*gathered = NULL;
 	if (inbox_post(federation->inbox, &submission->message))
 		return;
 	atomic_fetch_sub(&federation->submitted_bytes, submission->bytes);

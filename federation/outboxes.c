@@ -344,7 +344,7 @@ void outboxes_submit(struct outboxes *all, struct window_item *item)
 	if (is_first && all->loaded)
 		outbox_check_policy(outbox);
 	if (outbox->row.state != DESTINATION_UP || !outbox_has_room(outbox) ||
-	    !window_append(&outbox->window, item))
+	    !window_take(&outbox->window, item))
 		free(item);
 	outbox_consider(outbox);
 }

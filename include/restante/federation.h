@@ -46,18 +46,20 @@ struct federation_config {
 enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out) MUST_CHECK;
 /* Stops sending, waits for what is in flight up to a few seconds, joins. On the thread of
- * the effects inbox, which is dispatched meanwhile. The store must still be open; messages
- * posted by others come back with ERR_BUSY. */
+ * the effects inbox, which is dispatched meanwhile; others have flushed, and call no more. The
+ * store must still be open; messages posted by others come back with ERR_BUSY. */
 void federation_stop(struct federation **federation);
 
 /* --- from any thread ------------------------------------------------------------------ */
 
 /* Items that have been committed to outboxes, or ephemeral ones. Copies them. Never fails:
- * what it has no room for is read from the store later (ephemeral items are dropped). On one
- * thread, which gathers them until it calls federation_flush(): waking the other thread for
- * each would cost more than the rest. */
-void federation_submit(struct federation *federation, const struct outbound *items);
-void federation_flush(struct federation *federation);
+ * what it has no room for is read from the store later (ephemeral items are dropped). They are
+ * gathered, for each thread of its own, until it calls federation_flush(): waking the other
+ * thread for each would cost more than the rest. *gathered is NULL where there are none. */
+struct submission;
+void federation_submit(struct federation *federation, struct submission **gathered,
+		       const struct outbound *items);
+void federation_flush(struct federation *federation, struct submission **gathered);
 
 /* A valid signed request has come from this domain: it is up. Cheap; may be ignored. */
 void federation_heard(struct federation *federation, const char *domain);
