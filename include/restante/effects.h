@@ -7,6 +7,7 @@
 #ifndef RESTANTE_EFFECTS_H
 #define RESTANTE_EFFECTS_H
 
+#include "restante/arena.h"
 #include "restante/inbox.h"
 #include "restante/messages.h"
 
@@ -81,5 +82,18 @@ struct effects_told {
 	struct message message;
 	const struct effects *effects;
 };
+
+/* Adding to them; what they point to is not copied, except the address. `previous`: the item
+ * before in the same mailbox; `holder`: the process that sends there, 0: this one. */
+void effects_deliver(struct effects *effects, struct arena *arena, int64_t generation,
+		     int64_t previous, const struct mailbox_item *item);
+void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
+		      int64_t holder, int64_t position, struct bytes body);
+void effects_end(struct effects *effects, struct arena *arena, int64_t generation,
+		 int64_t socket_key, uint16_t code);
+void effects_hint(struct effects *effects, struct arena *arena, int64_t generation,
+		  const char *address, int64_t list_version);
+void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
+		 int64_t one_time, int64_t pq);
 
 #endif

@@ -6,12 +6,14 @@
  * one before has gone there; when it has fallen behind, or one is told before its turn, it
  * reads them from the store. The mailbox is the truth.
  *
- * Net thread only. Knows no sockets: it sends through functions that it is given.
+ * Each net thread has its own; a device has one session in all of them (directory.h). Knows no
+ * sockets: it sends through functions that it is given.
  */
 #ifndef RESTANTE_LIVE_H
 #define RESTANTE_LIVE_H
 
 #include "restante/caller.h"
+#include "restante/directory.h"
 #include "restante/effects.h"
 #include "restante/store.h"
 
@@ -36,6 +38,11 @@ struct live_config {
 	void (*send)(void *socket, struct bytes text);
 	size_t (*queued)(const void *socket);
 	void (*close)(void *socket, uint16_t code, const char *reason);
+	struct directory *directory;
+	void *holder; /* what stands for this thread there */
+	/* A session that began here displaces the one that another thread has: live_displace()
+	 * is to be called there. */
+	void (*displaces)(void *holder, void *former, int64_t generation, int64_t number);
 };
 
 struct live *live_create(const struct live_config *config);
@@ -45,7 +52,7 @@ void live_destroy(struct live **live);
 /* The store is about to close: nothing is read any more. */
 void live_stop(struct live *live);
 
-/* Begins to send. A session that the device already has is displaced. */
+/* Begins to send. A session that the device already has is displaced, wherever it is. */
 struct session *session_open(struct live *live, const struct caller *caller, void *socket);
 /* The socket is gone or about to close. */
 void session_close(struct session **session);
@@ -61,6 +68,11 @@ void session_drained(struct session *session);
 
 /* Tells sessions what has been committed; outbound items are not its business. */
 void live_tell(struct live *live, const struct effects *effects);
+/* The device has begun a session of this number at another thread. */
+void live_displace(struct live *live, int64_t generation, int64_t number);
+/* Something may not have been told: sessions look into their mailboxes, or have been displaced.
+ */
+void live_refresh(struct live *live);
 /* About once a second: tokens that ran out, reads that the store had no room for. */
 void live_tick(struct live *live, int64_t now_ms);
 

@@ -2,6 +2,7 @@
  *
  * The HTTP and WebSocket server: libwebsockets on a libuv loop, one net thread, which
  * is the thread that calls server_run(). HTTP/1.1 over TLS or, behind a proxy, plain.
+ * Several threads have one each; the first one accepts connections for all.
  *
  * What is malformed, oversized, ambiguous or slow is refused here and never reaches a
  * handler: any Transfer-Encoding, a Content-Length that is not plain digits or comes
@@ -33,6 +34,9 @@ struct socket_handlers {
 };
 
 struct server_config {
+	/* NULL: it listens, and is the first. Else it takes a share of the connections of the
+	 * first, whose host, port and limits are those of all together. */
+	struct server *first;
 	const char *host; /* address to listen on; "" for all */
 	int port;
 	const char *certificate; /* PEM files; NULL for plain HTTP behind a proxy */
@@ -72,7 +76,8 @@ struct server_config {
 	void *context;
 };
 
-/* Opens the listening socket; the configuration must outlive the server. */
+/* Opens the listening socket; the configuration must outlive the server. All are created before
+ * one of them runs, and the first is destroyed last. */
 enum err server_create(const struct server_config *config,
 		       struct server **server_out) MUST_CHECK;
 /* Dispatches what is left in the inbox. To be called when server_run() has returned and
@@ -87,8 +92,8 @@ struct inbox *server_inbox(struct server *server);
  * else open requests get that long to finish and sockets are closed with 1012. */
 void server_run(struct server *server, int drain_seconds);
 void server_stop(struct server *server); /* from any thread and from signal handlers */
-void server_reload(
-	struct server *server); /* reads the certificate anew; from signal handlers too */
+/* Of the first: all read the certificate anew. From signal handlers too. */
+void server_reload(struct server *server);
 int server_port(const struct server *server); /* the port really bound, for port 0 */
 
 /* Counts bytes of a WebSocket message against buffer_budget after its frame() has returned,

@@ -279,7 +279,7 @@ static void login_looked_up(struct message *message)
 		job->verify_password = login->in.password;
 		job->verify_hash = op->op.err == ERR_OK && op->password_hash != NULL
 					   ? op->password_hash
-					   : request_node(request)->no_password_hash;
+					   : request_node(request)->shared->no_password_hash;
 		slow_post(job, login_password_checked);
 	} else if (login_signature_is_good(request, login, op)) {
 		login_open(request);

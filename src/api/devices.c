@@ -190,7 +190,7 @@ static void linking_account_found(struct message *message)
 	job->verify_password = linking->in.password;
 	job->verify_hash = linking->password_hash != NULL
 				   ? linking->password_hash
-				   : request_node(request)->no_password_hash;
+				   : request_node(request)->shared->no_password_hash;
 	slow_post(job, linking_checked);
 }
 

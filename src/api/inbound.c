@@ -94,7 +94,7 @@ static enum err inbound_check_head(struct request *request, struct inbound *inbo
 		return ERR_SIG_MISSING;
 	if (request->query.len > 0)
 		return ERR_SIG_FORMAT;
-	if (!policy_allows(node->policy, inbound->params.origin))
+	if (!policy_allows(node->shared->policy, inbound->params.origin))
 		return ERR_FEDERATION_DENIED;
 	if (!bytes_equal(request->destination, bytes_of_text(node->config->node_domain)))
 		return ERR_SIG_DESTINATION;
@@ -109,7 +109,8 @@ static enum err inbound_check_source(struct request *request, const struct inbou
 	struct bytes source = bytes_of_text(request->source);
 
 	request->retry_after_ms = limit_take(node, LIMIT_INBOUND_SOURCE, source);
-	if (request->retry_after_ms == 0 && !origin_is_known(node, inbound->params.origin))
+	if (request->retry_after_ms == 0 &&
+	    !origin_is_known(node->shared->origins, inbound->params.origin))
 		request->retry_after_ms = limit_take(node, LIMIT_UNKNOWN_ORIGIN, source);
 	return request->retry_after_ms > 0 ? ERR_RATE_LIMITED : ERR_OK;
 }
@@ -139,7 +140,7 @@ static enum err inbound_check_rate(struct node *node, const struct inbound *inbo
 
 	return limit_take(node, limit, bytes_of_text(origin)) > 0
 		       ? ERR_RATE_LIMITED
-		       : nonces_add(node->nonces, origin, is_new, inbound->params.nonce,
+		       : nonces_add(node->shared->nonces, origin, is_new, inbound->params.nonce,
 				    now_ms);
 }
 
@@ -174,9 +175,9 @@ static void inbound_key_found(struct message *message)
 		inbound_refuse(request, err, NULL);
 		return;
 	}
-	origin_know(node, inbound->params.origin);
-	if (node->federation != NULL)
-		federation_heard(node->federation, inbound->params.origin);
+	origin_know(node->shared->origins, inbound->params.origin);
+	if (node->shared->federation != NULL)
+		federation_heard(node->shared->federation, inbound->params.origin);
 	inbound->accepted(request);
 }
 

@@ -136,7 +136,7 @@ static void mailbox_acked(struct message *message)
 		return;
 	metric_add(METRIC_envelopes_acked_total, op->removed);
 	node_tell(request_node(request), &op->effects);
-	live_acked(request_node(request)->live, request->caller.generation, op->ack);
+	node_acked(request_node(request), request->caller.generation, op->ack);
 	request_ok(request, bytes_of_text(arena_printf(request->arena, "{\"removed\":%lld}",
 						       (long long)op->removed)));
 }

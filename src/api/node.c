@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The parts of a node put together: what is started in which order, and stopped in the
- * reverse one. Clients go first, then federation, which still needs the store, then the
- * store.
+ * reverse one. Clients go first, and with them all net threads but the first, then federation,
+ * which still needs the store, then the store.
  */
 #include "node.h"
 
@@ -14,6 +14,7 @@
 #include "restante/password.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define POOL_THREADS	  2
@@ -68,22 +69,24 @@ void node_store_config(const struct config *config, struct store_config *store_o
 
 bool node_post(struct node *node, struct store_op *op)
 {
-	return node->store != NULL && store_post(node->store, op);
+	return node->shared->store != NULL && store_post(node->shared->store, op);
 }
 
 bool node_post_job(struct node *node, struct job *job)
 {
-	return node->pool != NULL && worker_post(node->pool, job);
+	return node->shared->pool != NULL && worker_post(node->shared->pool, job);
 }
 
 bool node_post_call(struct node *node, struct remote_call *call)
 {
-	return node->federation != NULL && federation_call(node->federation, call);
+	return node->shared->federation != NULL &&
+	       federation_call(node->shared->federation, call);
 }
 
 bool node_post_query(struct node *node, struct peer_query *query)
 {
-	return node->federation != NULL && federation_query(node->federation, query);
+	return node->shared->federation != NULL &&
+	       federation_query(node->shared->federation, query);
 }
 
 /* --- once a second ------------------------------------------------------------------ */
@@ -91,41 +94,42 @@ bool node_post_query(struct node *node, struct peer_query *query)
 static void node_expired(struct message *message)
 {
 	struct op_expire *op = (struct op_expire *)message;
-	struct node *node = op->op.context;
+	struct shared *shared = op->op.context;
 	struct arena *arena = op->op.arena;
 
-	node->expiring = false;
-	node->ready = op->op.err == ERR_OK;
+	shared->expiring = false;
+	shared->ready = op->op.err == ERR_OK;
 	if (op->removed > 0)
 		log_info(expired, "rows=%lld envelopes=%lld", (long long)op->removed,
 			 (long long)op->envelopes_removed);
 	metric_add(METRIC_envelopes_expired_total, op->envelopes_removed);
 	if (op->op.err == ERR_OK && op->more)
-		node->next_expiry_ms = 0; /* go on at the next tick */
+		shared->next_expiry_ms = 0; /* go on at the next tick */
 	arena_destroy(&arena);
 }
 
 /* Housekeeping of the store; its success is also the sign that the store works. */
 static void node_expire(struct node *node, int64_t now_ms)
 {
+	struct shared *shared = node->shared;
 	struct arena *arena;
 	struct op_expire *op;
 
-	if (node->expiring || now_ms < node->next_expiry_ms)
+	if (shared->expiring || now_ms < shared->next_expiry_ms)
 		return;
 	arena = arena_create();
 	op = arena_new(arena, struct op_expire);
 	op->op.kind = STORE_EXPIRE;
 	op->op.arena = arena;
 	op->op.now_ms = clock_now_ms();
-	op->op.context = node;
+	op->op.context = shared;
 	op->op.message.reply_to = node->inbox;
 	op->op.message.returned = node_expired;
 	op->limit = EXPIRE_ROWS;
-	node->expiry_ms = now_ms;
-	node->next_expiry_ms = now_ms + (node->ready ? EXPIRE_EVERY_MS : SECONDS_MS);
-	node->expiring = node_post(node, &op->op);
-	if (!node->expiring)
+	shared->expiry_ms = now_ms;
+	shared->next_expiry_ms = now_ms + (shared->ready ? EXPIRE_EVERY_MS : SECONDS_MS);
+	shared->expiring = node_post(node, &op->op);
+	if (!shared->expiring)
 		arena_destroy(&arena);
 }
 
@@ -134,8 +138,11 @@ static void node_tick(void *context, int64_t now_ms)
 	struct node *node = context;
 
 	(void)now_ms;
-	node_expire(node, clock_monotonic_ms());
-	document_tick(node);
+	if (node_is_first(node)) {
+		node_expire(node, clock_monotonic_ms());
+		document_tick(node);
+	}
+	node_catch_up(node);
 	sockets_tick(node, clock_monotonic_ms());
 	live_tick(node->live, clock_now_ms());
 }
@@ -162,14 +169,14 @@ static void live_close(void *socket, uint16_t code, const char *reason)
 	socket_close(socket, code, reason);
 }
 
-static void start_limits(struct node *node)
+static void start_limits(struct shared *shared)
 {
 	static const struct rate rates[] = {
 #define LIMIT(name, burst, every_ms, doc) [LIMIT_##name] = {burst, every_ms},
 #include "limits.def"
 #undef LIMIT
 	};
-	uint64_t scale = (uint64_t)node->config->limits_rate_scale;
+	uint64_t scale = (uint64_t)shared->config->limits_rate_scale;
 
 	for (size_t i = 0; i < LIMIT_COUNT; i++) {
 		uint64_t burst = rates[i].burst * scale;
@@ -177,21 +184,21 @@ static void start_limits(struct node *node)
 		struct rate rate = {burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX,
 				    every_ms > 0 ? (uint32_t)every_ms : 1};
 
-		node->limits[i] = ratelimit_create(rate, BUCKETS_MAX);
+		shared->limits[i] = ratelimit_create(rate, BUCKETS_MAX);
 	}
 }
 
 /* A hash that costs as much to check as a real one. */
-static enum err start_no_password(struct node *node)
+static enum err start_no_password(struct shared *shared)
 {
-	struct password_cost cost = {(uint64_t)node->config->accounts_password_passes,
-				     (size_t)node->config->accounts_password_memory};
+	struct password_cost cost = {(uint64_t)shared->config->accounts_password_passes,
+				     (size_t)shared->config->accounts_password_memory};
 	char random[2 * 16 + 1];
 	uint8_t bytes[16];
 
 	crypto_random(bytes, sizeof(bytes));
 	hex_encode(bytes_of(bytes, sizeof(bytes)), random);
-	return password_hash(bytes_of_text(random), cost, node->no_password_hash);
+	return password_hash(bytes_of_text(random), cost, shared->no_password_hash);
 }
 
 /* The table of routes with the configured limit for bodies. */
@@ -217,6 +224,7 @@ static enum err start_server(struct node *node)
 	bool tls = config->listen_certificate[0] != '\0';
 
 	node->server_config = (struct server_config){
+		.first = node->shared->nodes[0]->server, /* NULL for the first itself */
 		.host = config->listen_host,
 		.port = (int)config->listen_port,
 		.certificate = tls ? config->listen_certificate : NULL,
@@ -243,58 +251,109 @@ static enum err start_server(struct node *node)
 	return server_create(&node->server_config, &node->server);
 }
 
+/* One net thread's part of the node. */
+static enum err start_thread(struct node *node)
+{
+	enum err err = start_server(node);
+
+	if (err != ERR_OK)
+		return err;
+	node->inbox = server_inbox(node->server);
+	node->live = live_create(&(struct live_config){.store = node->shared->store,
+						       .inbox = node->inbox,
+						       .send = live_send,
+						       .queued = live_queued,
+						       .close = live_close,
+						       .directory = node->shared->directory,
+						       .holder = node,
+						       .displaces = node_displaces});
+	return ERR_OK;
+}
+
+static struct node *node_new(struct shared *shared, struct arena *arena)
+{
+	struct node *node = arena_new(arena, struct node);
+
+	node->arena = arena;
+	node->shared = shared;
+	node->config = shared->config;
+	node->index = shared->n_nodes;
+	shared->nodes[shared->n_nodes++] = node;
+	return node;
+}
+
+static enum err start_other_threads(struct shared *shared)
+{
+	enum err err = ERR_OK;
+
+	while (err == ERR_OK && shared->n_nodes < (size_t)shared->config->listen_threads) {
+		struct node *node = node_new(shared, arena_create());
+
+		document_join(node);
+		err = start_thread(node);
+	}
+	return err;
+}
+
 static enum err start_federation(struct node *node)
 {
 	struct federation_config config = {.config = node->config,
-					   .policy = node->policy,
+					   .policy = node->shared->policy,
 					   .key = &node->signer,
-					   .store = node->store,
+					   .store = node->shared->store,
 					   .effects_inbox = node->inbox,
 					   .effects_receiver = node,
 					   .effects_deliver = node_told};
 
-	return federation_start(&config, &node->federation);
+	node->signer_is_news = false;
+	return federation_start(&config, &node->shared->federation);
+}
+
+static void start_tables(struct shared *shared)
+{
+	const struct config *config = shared->config;
+
+	start_limits(shared);
+	shared->nonces = nonces_create(
+		NONCES_MAX, NONCES_PER_ORIGIN * (size_t)config->limits_rate_scale);
+	shared->policy = policy_create(config);
+	shared->origins = origins_create();
+	shared->directory = directory_create();
 }
 
 static enum err node_start(struct node *node)
 {
+	struct shared *shared = node->shared;
 	enum err err;
 
-	start_limits(node);
-	node->nonces = nonces_create(
-		NONCES_MAX, NONCES_PER_ORIGIN * (size_t)node->config->limits_rate_scale);
-	node->policy = policy_create(node->config);
-	node_store_config(node->config, &node->store_config);
-	node->store_config.serves = true;
+	start_tables(shared);
+	node_store_config(node->config, &shared->store_config);
+	shared->store_config.serves = true;
 	err = document_start(node);
 	if (err == ERR_OK)
-		err = start_no_password(node);
+		err = start_no_password(shared);
 	if (err == ERR_OK)
-		err = store_open(&node->store_config, &node->store);
+		err = store_open(&shared->store_config, &shared->store);
 	if (err != ERR_OK)
 		return err;
-	node->pool = worker_pool_start("slow", POOL_THREADS, POOL_CAPACITY);
-	err = start_server(node);
-	if (err != ERR_OK)
-		return err;
-	node->inbox = server_inbox(node->server);
-	node->live = live_create(&(struct live_config){.store = node->store,
-						       .inbox = node->inbox,
-						       .send = live_send,
-						       .queued = live_queued,
-						       .close = live_close});
-	node->signer_is_news = false;
-	return start_federation(node);
+	shared->pool = worker_pool_start("slow", POOL_THREADS, POOL_CAPACITY);
+	err = start_thread(node);
+	if (err == ERR_OK)
+		err = start_other_threads(shared);
+	if (err == ERR_OK)
+		err = start_federation(node);
+	return err;
 }
 
 enum err node_create(const struct config *config, struct node **node_out)
 {
 	struct arena *arena = arena_create();
-	struct node *node = arena_new(arena, struct node);
+	struct shared *shared = arena_new(arena, struct shared);
+	struct node *node;
 	enum err err;
 
-	node->arena = arena;
-	node->config = config;
+	shared->config = config;
+	node = node_new(shared, arena);
 	err = node_start(node);
 	if (err != ERR_OK) {
 		node_destroy(&node);
@@ -306,15 +365,50 @@ enum err node_create(const struct config *config, struct node **node_out)
 	return ERR_OK;
 }
 
+/* --- run ---------------------------------------------------------------------------- */
+
+static void thread_work(struct job *job)
+{
+	server_run(((struct node_run *)job)->node->server, DRAIN_SECONDS);
+	crypto_thread_end();
+}
+
+static void thread_ended(struct message *message)
+{
+	(void)message;
+}
+
+/* A net thread is a pool of one, with one job. */
+static void thread_start(struct node *node)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "net-%zu", node->index + 1);
+	node->run.node = node;
+	node->run.job.work = thread_work;
+	node->run.job.message.reply_to = node->inbox;
+	node->run.job.message.returned = thread_ended;
+	node->thread = worker_pool_start(name, 1, 1);
+	if (!worker_post(node->thread, &node->run.job))
+		fatal("cannot start thread %s", name);
+}
+
 void node_run(struct node *node)
 {
+	struct shared *shared = node->shared;
+
+	for (size_t i = 1; i < shared->n_nodes; i++)
+		thread_start(shared->nodes[i]);
 	server_run(node->server, DRAIN_SECONDS);
+	for (size_t i = 1; i < shared->n_nodes; i++)
+		worker_pool_stop(&shared->nodes[i]->thread);
 	log_info(stopping, "domain=%s", node->config->node_domain);
 }
 
 void node_stop(struct node *node)
 {
-	server_stop(node->server);
+	for (size_t i = 0; i < node->shared->n_nodes; i++)
+		server_stop(node->shared->nodes[i]->server);
 }
 
 void node_reload(struct node *node)
@@ -322,46 +416,87 @@ void node_reload(struct node *node)
 	server_reload(node->server);
 }
 
-static void drain_inbox(struct node *node)
+/* --- end: on the first thread, without the others ------------------------------------- */
+
+static size_t dispatch(struct node *node)
 {
-	if (node->inbox == NULL)
-		return;
-	while (inbox_dispatch(node->inbox, node) > 0)
-		continue;
+	size_t count = 0;
+
+	if (node->inbox != NULL) {
+		count = inbox_dispatch(node->inbox, node);
+		node_dispatched(node);
+	}
+	return count;
+}
+
+/* Until nobody has anything to say to any of them. */
+static void drain_inboxes(struct shared *shared)
+{
+	size_t count;
+
+	do {
+		count = 0;
+		for (size_t i = 0; i < shared->n_nodes; i++)
+			count += dispatch(shared->nodes[i]);
+	} while (count > 0);
+}
+
+static void stop_live(struct shared *shared)
+{
+	for (size_t i = 0; i < shared->n_nodes; i++)
+		if (shared->nodes[i]->live != NULL)
+			live_stop(shared->nodes[i]->live);
+}
+
+static void node_free(struct node *node)
+{
+	struct arena *arena = node->arena;
+
+	if (node->server != NULL)
+		server_destroy(&node->server);
+	live_destroy(&node->live);
+	node_keys_wipe(&node->keys);
+	crypto_wipe(&node->signer, sizeof(node->signer));
+	if (node->document_arena != NULL)
+		arena_destroy(&node->document_arena);
+	arena_destroy(&arena);
+}
+
+static void destroy_tables(struct shared *shared)
+{
+	directory_destroy(&shared->directory);
+	nonces_destroy(&shared->nonces);
+	policy_destroy(&shared->policy);
+	origins_destroy(&shared->origins);
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		ratelimit_destroy(&shared->limits[i]);
 }
 
 /* What has been accepted is finished; what would go on after that is answered with 503. */
 void node_destroy(struct node **node_p)
 {
 	struct node *node = *node_p;
-	struct arena *arena;
+	struct shared *shared;
 
 	if (node == NULL)
 		return;
 	*node_p = NULL;
-	if (node->federation != NULL)
-		federation_stop(&node->federation);
-	if (node->pool != NULL)
-		worker_pool_stop(&node->pool);
-	drain_inbox(node);
-	if (node->live != NULL)
-		live_stop(node->live);
-	if (node->store != NULL)
-		store_close(&node->store);
-	drain_inbox(node);
+	shared = node->shared;
+	drain_inboxes(shared);
+	if (shared->federation != NULL)
+		federation_stop(&shared->federation);
+	if (shared->pool != NULL)
+		worker_pool_stop(&shared->pool);
+	drain_inboxes(shared);
+	stop_live(shared);
+	if (shared->store != NULL)
+		store_close(&shared->store);
+	drain_inboxes(shared);
+	while (shared->n_nodes > 1)
+		node_free(shared->nodes[--shared->n_nodes]);
 	if (node->server != NULL)
 		server_destroy(&node->server);
-	live_destroy(&node->live);
-	nonces_destroy(&node->nonces);
-	policy_destroy(&node->policy);
-	origins_forget(node);
-	for (size_t i = 0; i < LIMIT_COUNT; i++)
-		ratelimit_destroy(&node->limits[i]);
-	node_keys_wipe(&node->keys);
-	crypto_wipe(&node->signer, sizeof(node->signer));
-	if (node->document_arena != NULL)
-		arena_destroy(&node->document_arena);
+	destroy_tables(shared);
 	log_info(stopped, "domain=%s", node->config->node_domain);
-	arena = node->arena;
-	arena_destroy(&arena);
+	node_free(node);
 }

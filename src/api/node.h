@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The node as its handlers see it. Net thread, except where a part says otherwise.
+ * The node as its handlers see it. Each net thread has a struct node of its own, and what is
+ * in it belongs to that thread, except where a part says otherwise.
  */
 #ifndef API_NODE_H
 #define API_NODE_H
@@ -13,6 +14,8 @@
 #include "restante/signature.h"
 #include "restante/worker.h"
 
+#include <stdatomic.h>
+
 enum limit {
 #define LIMIT(name, burst, every_ms, doc) LIMIT_##name,
 #include "limits.def"
@@ -20,39 +23,75 @@ enum limit {
 	LIMIT_COUNT
 };
 
-struct node {
-	struct arena *arena; /* this node */
+/* Net threads: as many as listen.threads may say. */
+#define NODES_MAX 16
+
+/* What all net threads have. It is there before they begin and after they have ended; in
+ * between the members stay what they are, and what they point to can be used on any thread. */
+struct shared {
 	const struct config *config;
-	struct server_config server_config;
-	struct node_keys keys;
-	struct sign_key signer; /* one of them: signs requests and responses */
-	bool signer_is_news;	/* the federation thread still has to be told */
 	struct store_config store_config;
 	struct store *store;
 	struct worker_pool *pool; /* password hashing, bulk verification */
-	struct server *server;
-	struct inbox *inbox; /* the server's */
-	struct live *live;
 	struct policy *policy;
 	struct federation *federation;
 	struct nonces *nonces;
-	struct known_origin *origins; /* origins.c */
+	struct origins *origins; /* origins.c */
+	struct directory *directory;
 	struct ratelimit *limits[LIMIT_COUNT];
+	char no_password_hash[128]; /* matches nothing: for accounts without one */
+
+	/* Housekeeping, which the first thread does; others look at it, and ask for it. */
+	atomic_bool expiring;	   /* it is in the store */
+	_Atomic int64_t expiry_ms; /* since when, or when it was last; monotonic, as the next */
+	_Atomic int64_t next_expiry_ms;
+	atomic_bool ready; /* the last one found the store in order */
+
+	struct node *nodes[NODES_MAX]; /* the first thread's first */
+	size_t n_nodes;
+};
+
+struct node {
+	struct arena *arena; /* this node; the first one's: what is shared, too */
+	struct shared *shared;
+	size_t index; /* in it */
+	const struct config *config;
+	struct server_config server_config;
+	struct node_keys keys;	/* of the first; others have the secrets */
+	struct sign_key signer; /* one of them: signs requests and responses */
+	struct server *server;
+	struct inbox *inbox; /* the server's */
+	struct live *live;
+	struct worker_pool *thread; /* that runs the server; not of the first */
+	struct node_run {
+		struct job job;
+		struct node *node;
+	} run;
 	char authority[AUTHORITY_SIZE]; /* of this node's published federation URL */
 
-	/* The server document as served (node_document.c). */
+	/* The server document as served (node_document.c). The rest is of the first, which
+	 * makes it. */
 	struct arena *document_arena;
 	struct bytes document;
 	int64_t document_due_ms; /* when a key's turn comes */
 	int64_t renew_ms;	 /* in any case; monotonic */
+	bool document_is_news;	 /* other net threads still have to get it */
+	bool signer_is_news;	 /* the federation thread still has to be told */
 
 	struct client *waiting; /* sockets without a token yet (socket.c) */
-	bool expiring;		/* housekeeping is in the store */
-	int64_t expiry_ms;	/* since when, or when it was last; monotonic, as the next */
-	int64_t next_expiry_ms;
-	char no_password_hash[128]; /* matches nothing: for accounts without one */
-	bool ready;		    /* the last housekeeping found the store in order */
+
+	/* What is gathered for other threads until node_dispatched() (effects.c). */
+	struct submission *submitted;
+	struct passed *passed[NODES_MAX];
+	/* By other threads: what is on its way here, and whether something was left out. */
+	atomic_size_t passed_bytes;
+	atomic_bool missed;
 };
+
+static inline bool node_is_first(const struct node *node)
+{
+	return node->index == 0;
+}
 
 /* node.c: posts, or false: full, or the node is stopping and that part has gone. */
 bool node_post(struct node *node, struct store_op *op) MUST_CHECK;
@@ -63,13 +102,16 @@ bool node_post_query(struct node *node, struct peer_query *query) MUST_CHECK;
 /* limits.c: takes a permit; 0, or how many milliseconds to wait. */
 int64_t limit_take(struct node *node, enum limit limit, struct bytes key);
 
-/* origins.c */
-bool origin_is_known(const struct node *node, const char *domain);
-void origin_know(struct node *node, const char *domain);
-void origins_forget(struct node *node);
+/* origins.c: any thread. */
+struct origins *origins_create(void);
+void origins_destroy(struct origins **origins);
+bool origin_is_known(struct origins *origins, const char *domain);
+void origin_know(struct origins *origins, const char *domain);
 
-/* node_document.c */
+/* node_document.c: of the first, except the second. */
 enum err document_start(struct node *node) MUST_CHECK;
+/* Before this thread begins: keys and document as the first has them. */
+void document_join(struct node *node);
 /* Loads the key files anew, and makes the document; bad files change nothing. */
 void document_renew(struct node *node);
 void document_tick(struct node *node);
@@ -91,10 +133,17 @@ extern const struct socket_handlers api_sockets;
 /* Closes those that have not authenticated in time. */
 void sockets_tick(struct node *node, int64_t now_ms);
 
-/* effects.c: commit first, then tell sockets and the federation thread. */
+/* effects.c: commit first, then tell sockets, on whichever thread, and the federation thread.
+ */
 void node_tell(struct node *node, const struct effects *effects);
 void node_told(struct message *message, void *receiver); /* effects of the federation thread */
+/* These items are deleted from the device's mailbox. */
+void node_acked(struct node *node, int64_t generation, const struct ack_request *ack);
+/* A session of this number has begun here: `former` displaces the one it has. */
+void node_displaces(void *node, void *former, int64_t generation, int64_t number);
 void node_dispatched(void *context); /* all that had come back has been told */
+/* Looks in their mailboxes for what other threads could not pass on. */
+void node_catch_up(struct node *node);
 
 /* receipt_token.c */
 char *receipt_token_make(struct node *node, struct arena *arena, int64_t generation,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Origins whose signature has verified here lately. A request in the name of any other
- * may cost a discovery, which its source address has to have a permit for. Net thread.
+ * may cost a discovery, which its source address has to have a permit for. Any thread.
  */
 #include "node.h"
 
+#include "restante/lock.h"
 #include "restante/log.h"
 
 #include <stdlib.h>
@@ -17,36 +18,77 @@ struct known_origin {
 	char domain[DOMAIN_SIZE];
 };
 
-bool origin_is_known(const struct node *node, const char *domain)
-{
-	struct known_origin *origin;
+struct origins {
+	struct lock *lock;
+	struct known_origin *known;
+};
 
-	HASH_FIND_STR(node->origins, domain, origin);
-	return origin != NULL;
+struct origins *origins_create(void)
+{
+	struct origins *origins = calloc(1, sizeof(*origins));
+
+	if (origins == NULL)
+		fatal("out of memory");
+	origins->lock = lock_create();
+	return origins;
 }
 
-void origins_forget(struct node *node)
+static void forget(struct origins *origins)
 {
 	struct known_origin *origin, *next;
 
-	HASH_ITER(hh, node->origins, origin, next)
+	HASH_ITER(hh, origins->known, origin, next)
 	{
-		HASH_DEL(node->origins, origin);
+		HASH_DEL(origins->known, origin);
 		free(origin);
 	}
 }
 
-void origin_know(struct node *node, const char *domain)
+void origins_destroy(struct origins **origins)
+{
+	if (*origins == NULL)
+		return;
+	forget(*origins);
+	lock_destroy(&(*origins)->lock);
+	free(*origins);
+	*origins = NULL;
+}
+
+static struct known_origin *find(const struct origins *origins, const char *domain)
 {
 	struct known_origin *origin;
 
-	if (origin_is_known(node, domain))
-		return;
-	if (HASH_COUNT(node->origins) >= ORIGINS_MAX)
-		origins_forget(node);
+	HASH_FIND_STR(origins->known, domain, origin);
+	return origin;
+}
+
+bool origin_is_known(struct origins *origins, const char *domain)
+{
+	bool is_known;
+
+	lock_take(origins->lock);
+	is_known = find(origins, domain) != NULL;
+	lock_give(origins->lock);
+	return is_known;
+}
+
+static void add(struct origins *origins, const char *domain)
+{
+	struct known_origin *origin;
+
+	if (HASH_COUNT(origins->known) >= ORIGINS_MAX)
+		forget(origins);
 	origin = calloc(1, sizeof(*origin));
 	if (origin == NULL)
 		fatal("out of memory");
 	memcpy(origin->domain, domain, strlen(domain) + 1);
-	HASH_ADD_STR(node->origins, domain, origin);
+	HASH_ADD_STR(origins->known, domain, origin);
+}
+
+void origin_know(struct origins *origins, const char *domain)
+{
+	lock_take(origins->lock);
+	if (find(origins, domain) == NULL)
+		add(origins, domain);
+	lock_give(origins->lock);
 }

@@ -32,7 +32,7 @@ enum err send_prepare(struct node *node, const struct caller *caller,
 		*wait_ms_out = limit_take(node, LIMIT_SEND, bytes_of(key, (size_t)len));
 	if (*wait_ms_out > 0)
 		return ERR_RATE_LIMITED;
-	if (remote && !policy_allows(node->policy, message->to.domain))
+	if (remote && !policy_allows(node->shared->policy, message->to.domain))
 		return ERR_FEDERATION_DENIED;
 	op->caller = *caller;
 	op->message = message;

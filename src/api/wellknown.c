@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What anybody may read: the server document, health, metrics. Net thread.
+ * What anybody may read: the server document, health, metrics.
  */
 #include "handlers.h"
 #include "handler.h"
@@ -30,12 +30,12 @@ void health(struct request *request)
  * that does not come to an end with it works no more. */
 void readiness(struct request *request)
 {
-	struct node *node = request_node(request);
-	int64_t since_ms = clock_monotonic_ms() - node->expiry_ms;
+	struct shared *shared = request_node(request)->shared;
+	int64_t since_ms = clock_monotonic_ms() - shared->expiry_ms;
 
 	if (since_ms > LOOK_EVERY_MS)
-		node->next_expiry_ms = 0;
-	if (node->ready && !(node->expiring && since_ms > LOOK_EVERY_MS))
+		shared->next_expiry_ms = 0;
+	if (shared->ready && !(shared->expiring && since_ms > LOOK_EVERY_MS))
 		request_ok(request, bytes_of_text("{\"status\":\"ready\"}"));
 	else
 		request_fail(request, ERR_STORE, NULL, NULL);

@@ -33,6 +33,7 @@ struct session {
 	UT_hash_handle hh;
 	struct live *live;
 	struct caller caller;
+	int64_t number;	  /* in the directory */
 	void *socket;	  /* NULL once closed */
 	int64_t cursor;	  /* last seq sent */
 	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
@@ -192,6 +193,27 @@ static void session_pump(struct session *session)
 
 /* --- opening and closing ------------------------------------------------------------ */
 
+static void session_displace(struct session *session)
+{
+	struct live *live = session->live;
+
+	HASH_DEL(live->sessions, session);
+	live->config.close(session->socket, CLOSE_DISPLACED, "connected elsewhere");
+}
+
+/* What another thread has is displaced there, a little later. */
+static void session_enter(struct session *session)
+{
+	const struct live_config *config = &session->live->config;
+	int64_t generation = session->caller.generation;
+	void *former;
+
+	session->number =
+		directory_enter(config->directory, generation, config->holder, &former);
+	if (former != NULL && former != config->holder)
+		config->displaces(config->holder, former, generation, session->number);
+}
+
 struct session *session_open(struct live *live, const struct caller *caller, void *socket)
 {
 	struct session *former = session_find(live, caller->generation);
@@ -199,16 +221,23 @@ struct session *session_open(struct live *live, const struct caller *caller, voi
 
 	if (session == NULL)
 		fatal("out of memory");
-	if (former != NULL) {
-		HASH_DEL(live->sessions, former);
-		live->config.close(former->socket, CLOSE_DISPLACED, "connected elsewhere");
-	}
+	if (former != NULL)
+		session_displace(former);
 	session->live = live;
 	session->caller = *caller;
 	session->socket = socket;
 	HASH_ADD(hh, live->sessions, caller.generation, sizeof(caller->generation), session);
+	session_enter(session);
 	session_pump(session);
 	return session;
+}
+
+void live_displace(struct live *live, int64_t generation, int64_t number)
+{
+	struct session *session = session_find(live, generation);
+
+	if (session != NULL && session->number < number)
+		session_displace(session);
 }
 
 void session_close(struct session **session_p)
@@ -216,6 +245,8 @@ void session_close(struct session **session_p)
 	struct session *session = *session_p;
 
 	*session_p = NULL;
+	directory_leave(session->live->config.directory, session->caller.generation,
+			session->number);
 	if (session_find(session->live, session->caller.generation) == session)
 		HASH_DEL(session->live->sessions, session);
 	session->socket = NULL;
@@ -364,6 +395,23 @@ void live_tell(struct live *live, const struct effects *effects)
 	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
 		tell_end(live, e);
 	arena_destroy(&arena);
+}
+
+void live_refresh(struct live *live)
+{
+	struct session *session, *next;
+
+	HASH_ITER(hh, live->sessions, session, next)
+	{
+		if (!directory_has(live->config.directory, session->caller.generation,
+				   session->number)) {
+			session_displace(session);
+			continue;
+		}
+		session->level = false;
+		session->missed = true;
+		session_pump(session);
+	}
 }
 
 void live_tick(struct live *live, int64_t now_ms)

@@ -22,8 +22,6 @@ static void link_connection(struct server *server, struct connection *c)
 	if (c->next != NULL)
 		c->next->previous = c;
 	server->connections = c;
-	server->n_connections++;
-	c->counted = tally_add(server->sources, c->peer.source);
 	metric_inc(connections_open);
 }
 
@@ -32,8 +30,7 @@ static void unlink_connection(struct server *server, struct connection *c)
 	*(c->previous != NULL ? &c->previous->next : &server->connections) = c->next;
 	if (c->next != NULL)
 		c->next->previous = c->previous;
-	server->n_connections--;
-	tally_remove(server->sources, &c->counted);
+	server_uncount(server, &c->peer);
 	metric_add(METRIC_connections_open, -1);
 }
 
@@ -63,14 +60,15 @@ static void unlink_ready(struct server *server, struct connection *c)
 static void adopted(struct connection *c, struct lws *wsi)
 {
 	struct server *server = server_of(wsi);
-	const struct peer *peer = lws_get_opaque_user_data(wsi);
+	struct peer *peer = lws_get_opaque_user_data(wsi);
 
 	c->server = server;
 	c->wsi = wsi;
 	c->state = CONNECTION_HEAD;
 	c->reading = true;
 	c->deadline_ms = clock_monotonic_ms() + server->head_timeout_ms;
-	c->peer = peer != NULL ? *peer : (struct peer){.source = "unknown"};
+	c->peer = *peer;
+	peer->counted = NULL; /* from now on in the connection's hands */
 	lws_set_opaque_user_data(wsi, NULL);
 	link_connection(server, c);
 }

@@ -64,6 +64,7 @@ struct exchange {
 struct peer {
 	char source[SOURCE_MAX];
 	bool loopback;
+	struct tally_entry *counted; /* among those of its source */
 };
 
 /* Zeroed by libwebsockets, which owns it; here from connection_adopted() on. */
@@ -90,12 +91,13 @@ struct connection {
 	struct bytes body; /* of the reply, behind the output; lives in the arena */
 	struct exchange *exchange;
 	struct socket *socket;
-	struct tally_entry *counted; /* among those of its source */
 	struct peer peer;
 };
 
 struct server {
 	const struct server_config *config;
+	struct server *first;	/* that listens: this one, or that of another thread */
+	struct server *further; /* those that take a share of its connections */
 	uv_loop_t loop;
 	uv_timer_t sweep;
 	uv_prepare_t serve; /* before the loop waits */
@@ -104,11 +106,11 @@ struct server {
 	struct inbox *inbox;
 	struct listener *listener;
 	struct connection *connections;
-	size_t n_connections;
-	struct connection *ready; /* with something to write, or to go on with */
+	atomic_size_t n_connections; /* those on their way to this thread too */
+	struct connection *ready;    /* with something to write, or to go on with */
 	uint8_t record[TLS_RECORD_MAX];
-	struct tally *sources; /* of connections */
-	size_t held;	       /* bytes of the budget */
+	struct tally *sources; /* of connections; this and the next: of the first, for all */
+	atomic_size_t held;    /* bytes of the budget */
 	int64_t head_timeout_ms;
 	int64_t next_tick_ms;
 	bool draining;
@@ -119,10 +121,13 @@ struct server {
 	char date[32];
 	atomic_bool stop;
 	atomic_bool reload;
+	atomic_bool files_are_new; /* those of TLS, and they have been found good */
 };
 
 /* --- server.c ---------------------------------------------------------------------- */
 
+/* A connection of this server is gone, or did not come to be one. */
+void server_uncount(struct server *server, struct peer *peer);
 /* The loop came round because somebody called: looks what for. */
 void server_woken(struct server *server);
 /* Ends the loop if it is to end and no connection is open any more. */
@@ -148,7 +153,10 @@ int listener_port(const struct listener *listener);
 
 /* Fills in what concerns TLS. */
 void tls_configure(const struct server_config *config, struct lws_context_creation_info *info);
+/* Of the first server: if the files are good, this and all others use them from now on. */
 void tls_reload(struct server *server);
+/* This one alone. */
+void tls_use_files(struct server *server);
 /* From now on TLS takes from the kernel whatever is there. Call when libwebsockets has read
  * for the first time, and tls_read_more() whenever it has read. */
 void tls_read_ahead(struct connection *connection);

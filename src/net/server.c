@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The server as a whole: libwebsockets on a loop of libuv, all on the net thread. Other
- * threads reach it through the inbox and two flags only.
+ * The server as a whole: libwebsockets on a loop of libuv, all on one net thread. Other
+ * threads reach it through the inbox and a few flags only. Where there are several net threads
+ * the first one accepts, and each gets as many connections as the others.
  */
 #include "net.h"
 
@@ -29,37 +30,112 @@ static const struct lws_protocols protocols[] = {
 
 /* --- connections come -------------------------------------------------------------- */
 
-/* Behind a proxy all come from the proxy. */
-static bool welcomes(const struct server *server, const char *source)
-{
-	const struct server_config *config = server->config;
+/* A connection on its way to the thread that will have it. */
+struct arrival {
+	struct message message;
+	struct server *server;
+	int fd;
+	struct peer peer;
+};
 
-	if (server->n_connections >= config->max_connections)
-		return false;
-	return config->max_per_source == 0 || config->trust_forwarded_for ||
-	       tally_of(server->sources, source) < config->max_per_source;
+static void count(struct server *server, struct peer *peer)
+{
+	atomic_fetch_add(&server->n_connections, 1);
+	peer->counted = tally_add(server->first->sources, peer->source);
 }
 
-static void accepted(void *context, int fd, const struct sockaddr *peer)
+void server_uncount(struct server *server, struct peer *peer)
 {
-	struct server *server = context;
-	struct peer from = {.loopback = source_is_loopback(peer)};
-	lws_adopt_desc_t adopt = {
+	tally_remove(server->first->sources, &peer->counted);
+	atomic_fetch_sub(&server->n_connections, 1);
+}
+
+static void adopt(struct server *server, int fd, struct peer *peer)
+{
+	lws_adopt_desc_t desc = {
 		.vh = server->vhost,
 		.type = LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
 		.fd = {.sockfd = fd},
 		.vh_prot_name = PROTOCOL_NAME,
-		.opaque = &from, /* connection_event() copies it before this call returns */
+		.opaque = peer, /* connection_event() takes it over before this call returns */
 	};
 
-	source_of_address(peer, from.source);
-	if (!welcomes(server, from.source)) {
+	if (server->draining)
+		close(fd);
+	else /* on failure it closes the socket */
+		(void)lws_adopt_descriptor_vhost_via_info(&desc);
+	if (peer->counted != NULL)
+		server_uncount(server, peer);
+	server_drained(server);
+}
+
+static void arrived(struct message *message, void *receiver)
+{
+	struct arrival *arrival = (struct arrival *)(void *)message;
+
+	(void)receiver;
+	adopt(arrival->server, arrival->fd, &arrival->peer);
+	free(arrival);
+}
+
+static void hand_over(struct server *to, int fd, struct peer *peer)
+{
+	struct arrival *arrival = calloc(1, sizeof *arrival);
+
+	if (arrival == NULL)
+		fatal("out of memory");
+	*arrival = (struct arrival){
+		.message.deliver = arrived, .server = to, .fd = fd, .peer = *peer};
+	if (inbox_post(to->inbox, &arrival->message))
+		return;
+	server_uncount(to, peer);
+	close(fd);
+	free(arrival);
+}
+
+/* Behind a proxy all come from the proxy. */
+static bool welcomes(const struct server *first, size_t n_connections, const char *source)
+{
+	const struct server_config *config = first->config;
+
+	if (n_connections >= config->max_connections)
+		return false;
+	return config->max_per_source == 0 || config->trust_forwarded_for ||
+	       tally_of(first->sources, source) < config->max_per_source;
+}
+
+/* The one with the fewest connections. */
+static struct server *next_to_have_one(struct server *first, size_t *total_out)
+{
+	struct server *least = first;
+
+	*total_out = 0;
+	for (struct server *s = first; s != NULL; s = s->further) {
+		*total_out += s->n_connections;
+		if (s->n_connections < least->n_connections)
+			least = s;
+	}
+	return least;
+}
+
+static void accepted(void *context, int fd, const struct sockaddr *address)
+{
+	struct server *first = context;
+	size_t total;
+	struct server *to = next_to_have_one(first, &total);
+	struct peer peer = {.loopback = source_is_loopback(address)};
+
+	source_of_address(address, peer.source);
+	if (!welcomes(first, total, peer.source)) {
 		metric_inc(http_refused_total);
 		close(fd);
 		return;
 	}
-	/* On failure it closes the socket. */
-	(void)lws_adopt_descriptor_vhost_via_info(&adopt);
+	count(to, &peer);
+	if (to == first)
+		adopt(to, fd, &peer);
+	else
+		hand_over(to, fd, &peer);
 }
 
 /* --- the budget of bytes -------------------------------------------------------------- */
@@ -67,22 +143,25 @@ static void accepted(void *context, int fd, const struct sockaddr *peer)
 bool server_reserve(struct server *server, size_t len)
 {
 	size_t budget = server->config->buffer_budget;
+	size_t held = atomic_fetch_add(&server->first->held, len);
 
-	if (budget > 0 && (server->held >= budget ? len > 0 : len > budget - server->held))
-		return false;
-	server_hold(server, len);
-	return true;
+	if (budget == 0 || len == 0 || (held < budget && len <= budget - held))
+		return true;
+	server_release(server, len);
+	return false;
 }
 
 void server_hold(struct server *server, size_t len)
 {
-	server->held += len;
+	atomic_fetch_add(&server->first->held, len);
 }
 
 void server_release(struct server *server, size_t len)
 {
-	assert(len <= server->held);
-	server->held -= len;
+	size_t held = atomic_fetch_sub(&server->first->held, len);
+
+	assert(len <= held);
+	(void)held;
 }
 
 /* --- time passes ------------------------------------------------------------------- */
@@ -163,6 +242,8 @@ static void begin_draining(struct server *server)
 
 void server_woken(struct server *server)
 {
+	if (atomic_exchange(&server->files_are_new, false))
+		tls_use_files(server);
 	if (atomic_exchange(&server->reload, false)) {
 		tls_reload(server);
 		if (server->config->reloaded != NULL)
@@ -239,9 +320,13 @@ static enum err create_context(struct server *server)
 			   LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME,
 	};
 
-	tls_configure(server->config, &info);
 	lws_set_log_level(LLL_ERR | LLL_WARN, log_library);
+	/* What libwebsockets sets up for the whole process is what earlier contexts go on
+	 * using. */
+	if (server->first == server)
+		tls_configure(server->config, &info);
 	server->lws = lws_create_context(&info);
+	tls_configure(server->config, &info);
 	if (server->lws == NULL) {
 		log_error(listening, "error=\"libwebsockets does not start\"");
 		return ERR_INTERNAL;
@@ -275,10 +360,13 @@ enum err server_create(const struct server_config *config, struct server **serve
 	if (server == NULL || uv_loop_init(&server->loop) != 0)
 		fatal("cannot make a server");
 	server->config = config;
+	server->first = config->first != NULL ? config->first : server;
 	server->head_timeout_ms = smaller(HEAD_TIMEOUT_MS, config->request_timeout_ms);
 	server->inbox = inbox_create(INBOX_CAPACITY, wake, server);
-	server->sources = tally_create(config->max_connections);
-	set_file_limit(config->max_connections);
+	if (server->first == server) {
+		server->sources = tally_create(config->max_connections);
+		set_file_limit(config->max_connections);
+	}
 	uv_timer_init(&server->loop, &server->sweep);
 	server->sweep.data = server;
 	uv_timer_start(&server->sweep, sweep, sweep_period_ms(server), sweep_period_ms(server));
@@ -286,11 +374,15 @@ enum err server_create(const struct server_config *config, struct server **serve
 	server->serve.data = server;
 	uv_prepare_start(&server->serve, serve);
 	err = create_context(server);
-	if (err == ERR_OK)
+	if (err == ERR_OK && server->first == server)
 		err = open_listener(server);
 	if (err != ERR_OK) {
 		server_destroy(&server);
 		return err;
+	}
+	if (server->first != server) {
+		server->further = server->first->further;
+		server->first->further = server;
 	}
 	*server_out = server;
 	return ERR_OK;

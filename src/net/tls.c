@@ -67,8 +67,18 @@ void tls_reload(struct server *server)
 		log_error(tls, "reloaded=no file=%s", log_quote(config->certificate));
 		return;
 	}
-	lws_tls_cert_updated(server->lws, config->certificate, config->key, NULL, 0, NULL, 0);
+	tls_use_files(server);
+	for (struct server *s = server->further; s != NULL; s = s->further) {
+		atomic_store(&s->files_are_new, true);
+		lws_cancel_service(s->lws);
+	}
 	log_info(tls, "reloaded=yes file=%s", log_quote(config->certificate));
+}
+
+void tls_use_files(struct server *server)
+{
+	lws_tls_cert_updated(server->lws, server->config->certificate, server->config->key,
+			     NULL, 0, NULL, 0);
 }
 
 /* Not before: libwebsockets would not notice what came with the end of the handshake. */

@@ -179,19 +179,6 @@ struct outbox_put {
 enum err db_outbox_put(struct db *db, struct store_op *op, struct effects *effects,
 		       const struct outbox_put *put, int64_t *position_out) MUST_CHECK;
 
-/* (effects.c) previous: the item before in the same mailbox; holder: the process that sends
- * there, 0: this one (effects.h). */
-void effects_deliver(struct effects *effects, struct arena *arena, int64_t generation,
-		     int64_t previous, const struct mailbox_item *item);
-void effects_outbound(struct effects *effects, struct arena *arena, const char *domain,
-		      int64_t holder, int64_t position, struct bytes body);
-void effects_end(struct effects *effects, struct arena *arena, int64_t generation,
-		 int64_t socket_key, uint16_t code);
-void effects_hint(struct effects *effects, struct arena *arena, int64_t generation,
-		  const char *address, int64_t list_version);
-void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
-		 int64_t one_time, int64_t pq);
-
 /* (processes.c) This process begins to serve; `joins` others that do. ERR_STORE, logged, where
  * these are of another node. And one has ended: nothing is its any more; or it had before. */
 enum err db_process_begin(struct db *db, bool *joins_out) MUST_CHECK;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Collecting what has to be told once an operation is committed. On the lane of the
- * operation.
+ * Collecting what has to be told once an operation is committed. Any thread: whoever owns the
+ * effects.
  */
-#include "db.h"
+#include "restante/effects.h"
 
 void effects_deliver(struct effects *effects, struct arena *arena, int64_t generation,
 		     int64_t previous, const struct mailbox_item *item)

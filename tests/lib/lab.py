@@ -11,7 +11,8 @@
 Everything lives in one throwaway folder, listens on 127.0.0.1 at ports that were free, and
 ends with this process. Needs Debian's openssl and dnsmasq-base; Python's standard library.
 With RESTANTE_LAB_STORE=postgres in the environment nodes keep what they have in databases of
-a PostgreSQL server of this process, which needs Debian's postgresql-15.
+a PostgreSQL server of this process, which needs Debian's postgresql-15. RESTANTE_LAB_THREADS
+is how many net threads they have, where they are not told otherwise.
 """
 
 import atexit
@@ -270,6 +271,7 @@ class Node:
             "federation.ca_file": lab.authority.certificate,
             "federation.dns_servers": f"{ADDRESS}:{lab.names.port}",
             "federation.allow_private": "true",
+            "listen.threads": os.environ.get("RESTANTE_LAB_THREADS", 1),
             "store.url": new_store(),
         })
         self.set(options)

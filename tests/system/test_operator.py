@@ -305,7 +305,7 @@ def test_log_is_logfmt_with_events_of_the_closed_list(serving):
     known = re.findall(r"^EVENT\((\w+)\)", (ROOT / "include/restante/log.def").read_text(),
                        re.MULTILINE)
     value = r'(?:[^\s"=]+|"(?:[^"\\]|\\.)*")'
-    line_form = re.compile(rf"ts=\S+Z level=(?:debug|info|warn|error) thread=\w+ event=(\w+)"
+    line_form = re.compile(rf"ts=\S+Z level=(?:debug|info|warn|error) thread=[\w-]+ event=(\w+)"
                            rf"(?: \w+={value})*")
     lines = serving.log_text().splitlines()
     assert len(lines) > 2

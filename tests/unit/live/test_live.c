@@ -70,17 +70,43 @@ static void fake_close(void *socket, uint16_t code, const char *reason)
 	sockets[index_of(socket)].closed = code;
 }
 
-static struct live *start(void **state)
+static struct directory *directory;
+static int threads[2]; /* whose sessions are in it */
+static struct {
+	void *former;
+	int64_t number;
+} displaced;
+
+static void fake_displaces(void *holder, void *former, int64_t generation, int64_t number)
 {
-	(void)state;
-	memset(sockets, 0, sizeof(sockets));
-	asked = NULL;
-	store_is_full = false;
+	(void)holder;
+	assert_int_equal(generation, 7);
+	displaced.former = former;
+	displaced.number = number;
+}
+
+static struct live *start_thread(int thread)
+{
 	return live_create(
 		&(struct live_config){.store = (struct store *)&sockets, /* never looked at */
 				      .send = fake_send,
 				      .queued = fake_queued,
-				      .close = fake_close});
+				      .close = fake_close,
+				      .directory = directory,
+				      .holder = &threads[thread],
+				      .displaces = fake_displaces});
+}
+
+static struct live *start(void **state)
+{
+	(void)state;
+	directory_destroy(&directory);
+	directory = directory_create();
+	memset(&displaced, 0, sizeof(displaced));
+	memset(sockets, 0, sizeof(sockets));
+	asked = NULL;
+	store_is_full = false;
+	return start_thread(0);
 }
 
 static struct session *connect_device(struct live *live, int socket, int64_t generation)
