@@ -2,9 +2,9 @@
  *
  * Who is connected: one session per device, by generation. A session sends the mailbox of
  * its device in order of seq and never has more than LIVE_UNACKED_MAX items out. While it
- * is level with the mailbox, new items go straight from the commit to the socket, if the
- * one before has gone there; when it has fallen behind, or one is told before its turn, it
- * reads them from the store. The mailbox is the truth.
+ * is level with the mailbox, new items go straight from the commit to the socket, once the
+ * one before has gone there; when it has fallen behind, or that one does not come, it reads
+ * them from the store. The mailbox is the truth.
  *
  * Each net thread has its own; a device has one session in all of them (directory.h). Knows no
  * sockets: it sends through functions that it is given.

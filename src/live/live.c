@@ -2,9 +2,11 @@
  *
  * Sessions and what they are told. See live.h for the rule that makes this correct: an item
  * is pushed directly only to a session that has sent everything before it; all others find
- * it by reading their mailbox. What is told late, after what was committed behind it, has
- * been read by then.
+ * it by reading their mailbox. What is told before its turn, because another thread tells the
+ * one before, is held for a moment.
  */
+#include "held.h"
+
 #include "restante/live.h"
 
 #include "restante/clock.h"
@@ -23,6 +25,8 @@
 #define READ_BYTES_MAX ((size_t)1 << 20)
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
+/* Items that one session holds. */
+#define HELD_MAX       64
 
 struct live {
 	struct live_config config;
@@ -39,10 +43,11 @@ struct session {
 	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
 	size_t n_unacked;
 	size_t unacked_room;
-	bool level;   /* everything in the mailbox up to now has been sent */
-	bool reading; /* a read is in the store */
-	bool missed;  /* something arrived while it was */
-	bool greeted; /* queue_empty has been said */
+	struct held_items held; /* while it is level: those that came before their turn */
+	bool level;		/* everything in the mailbox up to now has been sent */
+	bool reading;		/* a read is in the store */
+	bool missed;		/* something arrived while it was */
+	bool greeted;		/* queue_empty has been said */
 };
 
 struct live *live_create(const struct live_config *config)
@@ -78,6 +83,7 @@ static struct session *session_find(struct live *live, int64_t generation)
 
 static void session_free(struct session *session)
 {
+	held_clear(&session->held);
 	free(session->unacked);
 	free(session);
 }
@@ -316,12 +322,47 @@ static void tell_ephemeral(struct session *session, struct arena *arena,
 		session_send_items(session, arena, item, 1);
 }
 
-/* Is it the next, and is there room for it? */
-static bool is_next(const struct session *session, const struct delivery *delivery)
+/* May an item go straight to the socket? */
+static bool is_open(const struct session *session)
 {
-	return session->level && delivery->previous <= session->cursor &&
-	       session->n_unacked < LIVE_UNACKED_MAX &&
+	return session->level && session->n_unacked < LIVE_UNACKED_MAX &&
 	       session->live->config.queued(session->socket) <= QUEUED_MAX;
+}
+
+/* Is the one before it likely to be told in a moment? */
+static bool is_early(const struct session *session, const struct delivery *delivery)
+{
+	return session->cursor > 0 && delivery->previous < delivery->item.seq &&
+	       session->held.count < HELD_MAX;
+}
+
+static void session_fall_behind(struct session *session)
+{
+	held_clear(&session->held);
+	session->level = false;
+	session->missed = true;
+	session_pump(session);
+}
+
+static void session_push(struct session *session, struct arena *arena,
+			 const struct mailbox_item *item)
+{
+	session_send_items(session, arena, item, 1);
+	session_count(session, item->seq);
+}
+
+/* Those that have waited for what was just sent. */
+static void session_push_held(struct session *session, struct arena *arena)
+{
+	struct held *held;
+
+	while (is_open(session) &&
+	       (held = held_take(&session->held, session->cursor)) != NULL) {
+		session_push(session, arena, &held->item);
+		free(held);
+	}
+	if (session->held.first != NULL && !is_open(session))
+		session_fall_behind(session);
 }
 
 static void tell_delivery(struct live *live, struct arena *arena,
@@ -336,13 +377,13 @@ static void tell_delivery(struct live *live, struct arena *arena,
 		tell_ephemeral(session, arena, item);
 	} else if (item->seq <= session->cursor) {
 		return; /* a read has been faster */
-	} else if (is_next(session, delivery)) {
-		session_send_items(session, arena, item, 1);
-		session_count(session, item->seq);
+	} else if (is_open(session) && delivery->previous <= session->cursor) {
+		session_push(session, arena, item);
+		session_push_held(session, arena);
+	} else if (is_open(session) && is_early(session, delivery)) {
+		held_put(&session->held, delivery);
 	} else {
-		session->level = false;
-		session->missed = true;
-		session_pump(session);
+		session_fall_behind(session);
 	}
 }
 
@@ -408,9 +449,7 @@ void live_refresh(struct live *live)
 			session_displace(session);
 			continue;
 		}
-		session->level = false;
-		session->missed = true;
-		session_pump(session);
+		session_fall_behind(session);
 	}
 }
 
@@ -423,6 +462,8 @@ void live_tick(struct live *live, int64_t now_ms)
 		if (session->caller.expires_at_ms <= now_ms)
 			live->config.close(session->socket, CLOSE_UNAUTHORIZED,
 					   "token expired");
+		else if (session->held.first != NULL)
+			session_fall_behind(session); /* what they wait for does not come */
 		else
 			session_pump(session);
 	}

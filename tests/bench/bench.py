@@ -36,6 +36,8 @@ LABELS = {"messages": "messages", "seconds_until_first": "s until the first one,
           "rows_per_second": "of them a second, with their commits",
           "websocket_us": "µs CPU for an empty WebSocket exchange",
           "http_us": "µs CPU for an empty HTTP exchange",
+          "speed_against_one": "times the messages/s of one net thread",
+          "cpu_against_one": "times its CPU a message",
           "sign_us": "µs for an Ed25519 signature", "verify_us": "µs to verify one",
           "tls_512_mb": "MB through TLS and back a CPU second, 512 bytes at a time",
           "tls_16384_mb": "MB, 16 KiB at a time"}

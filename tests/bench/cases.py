@@ -262,6 +262,29 @@ def senders_row(size, generator, a, group, to, window):
 
 
 @case
+def threads(size):
+    """local and federated, one message a frame, with 1, 2 and 3 net threads."""
+    return threads_rows(size, "local", "a.test") + threads_rows(size, "federated", "a.test",
+                                                                "b.test")
+
+
+def threads_rows(size, name, *domains):
+    rows = []
+    for count in (1, 2, 3):
+        with world(*domains, listen__threads=count) as (generator, *nodes):
+            generator.lab.start()
+            senders = generator.register(nodes[0], "sender", size.devices)
+            to = generator.register(nodes[-1], "recipient", size.devices)
+            rows.append(fast(f"{name}, net threads: {count}", generator, senders, to,
+                             size.messages, nodes)[1])
+        cpu = [sum(node["cpu_us_per_message"] for node in report["nodes"].values())
+               for report in rows]
+        rows[-1]["cpu_against_one"] = round(cpu[-1] / cpu[0], 2)
+        rows[-1]["speed_against_one"] = round(rows[-1]["per_second"] / rows[0]["per_second"], 2)
+    return rows
+
+
+@case
 def http(size):
     """Sends over WebSockets and by HTTP calls, each sender one after the other, to connected
     devices."""

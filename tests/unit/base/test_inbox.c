@@ -119,6 +119,30 @@ static void count_wake(void *context)
 	++*(int *)context;
 }
 
+static void returns_of_several_owners_wake_each_once(void **state)
+{
+	int woken[2] = {0};
+	struct inbox *in[2] = {inbox_create(8, count_wake, &woken[0]),
+			       inbox_create(8, count_wake, &woken[1])};
+	struct notes notes = {0};
+	struct note note[5];
+
+	(void)state;
+	make_notes(note, 5, &notes, in[0]);
+	for (size_t i = 0; i < 5; i++) {
+		note[i].message.reply_to = in[i % 2];
+		note[i].message.next = i < 4 ? &note[i + 1].message : NULL;
+	}
+	inbox_return_all(&note[0].message);
+	assert_int_equal(woken[0], 1);
+	assert_int_equal(woken[1], 1);
+	assert_int_equal(inbox_dispatch(in[0], &notes), 3);
+	assert_int_equal(inbox_dispatch(in[1], &notes), 2);
+	assert_string_equal(notes.seen, "r0r2r4r1r3");
+	inbox_destroy(&in[0]);
+	inbox_destroy(&in[1]);
+}
+
 static void only_an_empty_inbox_wakes(void **state)
 {
 	int woken = 0;
@@ -388,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_full_inbox_refuses_posts_but_takes_returns),
 		cmocka_unit_test(a_closed_inbox_refuses_posts_but_takes_returns),
 		cmocka_unit_test(only_an_empty_inbox_wakes),
+		cmocka_unit_test(returns_of_several_owners_wake_each_once),
 		cmocka_unit_test(what_arrives_during_a_dispatch_waits_for_the_next),
 		cmocka_unit_test(a_batch_has_at_most_max_messages),
 		cmocka_unit_test(returns_taken_in_batches_leave_the_capacity_alone),

@@ -217,15 +217,36 @@ static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **sta
 	finish(&live, session);
 }
 
-static void item_that_is_told_before_its_turn_is_read_with_those_before_it(void **state)
+static void item_that_is_told_before_its_turn_waits_for_those_before_it(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	answer(9, 1, false);
+	deliver_after(live, 7, 11, 12);
+	deliver_after(live, 7, 10, 11);
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\":"), 1);
+	deliver_after(live, 7, 9, 10);
+	assert_null(asked);
+	assert_int_equal(count_of(0, "\"seq\":"), 4);
+	assert_true(strstr(sockets[0].sent, "\"seq\":10") <
+		    strstr(sockets[0].sent, "\"seq\":11"));
+	assert_true(strstr(sockets[0].sent, "\"seq\":11") <
+		    strstr(sockets[0].sent, "\"seq\":12"));
+	finish(&live, session);
+}
+
+static void what_an_item_waits_for_in_vain_is_read_with_it(void **state)
 {
 	struct live *live = start(state);
 	struct session *session = connect_device(live, 0, 7);
 
 	answer(9, 1, false);
 	deliver_after(live, 7, 10, 11);
+	assert_null(asked);
+	live_tick(live, clock_now_ms());
 	assert_int_equal(asked->after, 9);
-	assert_int_equal(count_of(0, "\"seq\":11"), 0);
 	deliver_after(live, 7, 9, 10); /* late: whether it is read is not known yet */
 	answer(10, 2, false);
 	answer(0, 0, false);
@@ -233,12 +254,67 @@ static void item_that_is_told_before_its_turn_is_read_with_those_before_it(void 
 	assert_null(asked);
 	assert_int_equal(count_of(0, "\"seq\":10"), 1);
 	assert_int_equal(count_of(0, "\"seq\":11"), 1);
-	assert_true(strstr(sockets[0].sent, "\"seq\":10") <
-		    strstr(sockets[0].sent, "\"seq\":11"));
 	deliver_after(live, 7, 11, 12);
 	assert_null(asked);
 	assert_int_equal(count_of(0, "\"seq\":12"), 1);
 	finish(&live, session);
+}
+
+static void only_some_items_wait(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	int64_t seq = 11;
+
+	answer(9, 1, false);
+	while (asked == NULL) { /* 10 does not come */
+		deliver_after(live, 7, seq - 1, seq);
+		seq++;
+	}
+	assert_in_range(seq, 20, 11 + LIVE_UNACKED_MAX);
+	assert_int_equal(asked->after, 9);
+	finish(&live, session);
+}
+
+static void session_at_another_thread_is_displaced_there(void **state)
+{
+	struct live *here = start(state), *there = start_thread(1);
+	struct session *first = connect_device(here, 0, 7), *second;
+	int64_t before;
+
+	answer(0, 0, false);
+	second = connect_device(there, 1, 7);
+	answer(0, 0, false);
+	assert_ptr_equal(displaced.former, &threads[0]);
+	before = displaced.number - 1;
+	live_displace(there, 7, before); /* meant for one before */
+	assert_int_equal(sockets[1].closed, 0);
+	live_displace(here, 7, displaced.number);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	session_close(&first);
+	assert_ptr_equal(directory_find(directory, 7), &threads[1]);
+	finish(&there, second);
+	live_destroy(&here);
+	assert_null(directory_find(directory, 7));
+}
+
+static void after_a_gap_in_what_is_told_sessions_read_or_go(void **state)
+{
+	struct live *here = start(state), *there = start_thread(1);
+	struct session *first = connect_device(here, 0, 7), *second;
+
+	answer(0, 0, false);
+	second = connect_device(there, 1, 7);
+	answer(0, 0, false);
+	live_refresh(here);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	assert_null(asked);
+	live_refresh(there);
+	assert_non_null(asked);
+	assert_int_equal(sockets[1].closed, 0);
+	finish(&there, second);
+	session_close(&first);
+	live_destroy(&here);
 }
 
 static void no_more_than_the_limit_is_unacknowledged(void **state)
@@ -358,8 +434,11 @@ int main(void)
 		cmocka_unit_test(what_waits_is_sent_then_queue_empty_once),
 		cmocka_unit_test(level_session_gets_new_items_without_reading),
 		cmocka_unit_test(item_that_arrives_during_a_read_is_sent_once_and_in_order),
-		cmocka_unit_test(
-			item_that_is_told_before_its_turn_is_read_with_those_before_it),
+		cmocka_unit_test(item_that_is_told_before_its_turn_waits_for_those_before_it),
+		cmocka_unit_test(what_an_item_waits_for_in_vain_is_read_with_it),
+		cmocka_unit_test(only_some_items_wait),
+		cmocka_unit_test(session_at_another_thread_is_displaced_there),
+		cmocka_unit_test(after_a_gap_in_what_is_told_sessions_read_or_go),
 		cmocka_unit_test(no_more_than_the_limit_is_unacknowledged),
 		cmocka_unit_test(acknowledging_single_items_makes_room_too),
 		cmocka_unit_test(second_socket_of_a_device_displaces_the_first),
