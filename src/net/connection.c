@@ -343,6 +343,9 @@ int connection_event(struct lws *wsi, enum lws_callback_reasons reason, void *us
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		server_woken(server_of(wsi));
 		return 0;
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		tls_share_tickets(server_of(wsi), user);
+		return 0;
 	case LWS_CALLBACK_RAW_ADOPT:
 		adopted(c, wsi);
 		return 0;

@@ -37,6 +37,8 @@
 /* Bytes of one read and one write. */
 #define PIECE_MAX	(64 * 1024)
 #define TLS_RECORD_MAX	(16 * 1024)
+/* Bytes, as OpenSSL has them in one piece. */
+#define TICKET_KEYS	80
 /* Bytes that are kept of the requests after the one that is being answered. */
 #define AHEAD_MAX	(16 * 1024)
 
@@ -109,8 +111,10 @@ struct server {
 	atomic_size_t n_connections; /* those on their way to this thread too */
 	struct connection *ready;    /* with something to write, or to go on with */
 	uint8_t record[TLS_RECORD_MAX];
-	struct tally *sources; /* of connections; this and the next: of the first, for all */
-	atomic_size_t held;    /* bytes of the budget */
+	struct tally
+		*sources;   /* of connections; this and the next two: of the first, for all */
+	atomic_size_t held; /* bytes of the budget */
+	uint8_t ticket_keys[TICKET_KEYS];
 	int64_t head_timeout_ms;
 	int64_t next_tick_ms;
 	bool draining;
@@ -157,6 +161,8 @@ void tls_configure(const struct server_config *config, struct lws_context_creati
 void tls_reload(struct server *server);
 /* This one alone. */
 void tls_use_files(struct server *server);
+/* A client may resume its TLS session at any of the threads. */
+void tls_share_tickets(struct server *server, void *ssl_context);
 /* From now on TLS takes from the kernel whatever is there. Call when libwebsockets has read
  * for the first time, and tls_read_more() whenever it has read. */
 void tls_read_ahead(struct connection *connection);

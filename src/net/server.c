@@ -410,6 +410,7 @@ void server_destroy(struct server **server)
 		log_warn(stopped, "error=\"the loop still has handles\"");
 	inbox_destroy(&s->inbox);
 	tally_destroy(&s->sources);
+	explicit_bzero(s->ticket_keys, sizeof s->ticket_keys);
 	free(s);
 	*server = NULL;
 }

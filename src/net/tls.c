@@ -23,6 +23,19 @@ void tls_configure(const struct server_config *config, struct lws_context_creati
 	info->ssl_options_set = OLD_PROTOCOLS | HARDENING;
 }
 
+void tls_share_tickets(struct server *server, void *ssl_context)
+{
+	struct server *first = server->first;
+	long done = server == first
+			    ? SSL_CTX_get_tlsext_ticket_keys(ssl_context, first->ticket_keys,
+							     sizeof first->ticket_keys)
+			    : SSL_CTX_set_tlsext_ticket_keys(ssl_context, first->ticket_keys,
+							     sizeof first->ticket_keys);
+
+	if (done != 1)
+		fatal("cannot share the keys of TLS tickets");
+}
+
 static int ignore_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			size_t len)
 {

@@ -200,6 +200,23 @@ def test_all_threads_take_over_a_new_certificate(node):
     assert node.log_text().count("event=tls reloaded=yes") == 1
 
 
+def test_a_tls_session_goes_on_at_any_thread(node):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def connect(session=None):
+        raw = stack.enter_context(socket.create_connection((ADDRESS, node.port)))
+        return stack.enter_context(
+            context.wrap_socket(raw, server_hostname=node.domain, session=session))
+
+    with ExitStack() as stack:
+        first = connect()
+        first.send(b"GET /healthz HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert first.recv(1000)  # its session is known from here on
+        assert not first.session_reused
+        assert all(connect(first.session).session_reused for _ in range(2 * THREADS))
+
+
 def documents_of(node):
     """As each of the threads serves it."""
     connections = [node.lab.connection(node) for _ in range(2 * THREADS)]
