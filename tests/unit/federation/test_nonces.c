@@ -12,8 +12,12 @@
 #include "restante/crypto.h"
 #include "restante/signature.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
+#define THREADS	 4
+#define MANY	 500
 #define START_MS INT64_C(1767225600000)
 #define KEPT_MS	 (S2S_NONCE_KEPT_S * SECONDS_MS)
 #define ENOUGH	 1000000
@@ -148,6 +152,36 @@ static void a_clock_set_back_forgets_nothing(void **state)
 	nonces_destroy(&nonces);
 }
 
+static struct nonces *shared;
+static atomic_int accepted;
+
+static void *add_many(void *arg)
+{
+	char nonce[S2S_NONCE_SIZE];
+
+	(void)arg;
+	for (size_t i = 0; i < MANY; i++) {
+		number(i, nonce);
+		if (nonces_add(shared, "a.example", nonce, START_MS) == ERR_OK)
+			atomic_fetch_add(&accepted, 1);
+	}
+	return NULL;
+}
+
+static void threads_see_each_nonce_once(void **state)
+{
+	pthread_t threads[THREADS];
+
+	(void)state;
+	shared = nonces_create(2 * MANY);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, add_many, NULL), 0);
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(accepted, MANY);
+	nonces_destroy(&shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +190,7 @@ int main(void)
 		cmocka_unit_test(a_nonce_is_forgotten_in_the_end),
 		cmocka_unit_test(an_origin_has_so_much_room_and_others_theirs),
 		cmocka_unit_test(new_origins_leave_half_of_the_room_to_others),
+		cmocka_unit_test(threads_see_each_nonce_once),
 		cmocka_unit_test(a_clock_set_back_forgets_nothing),
 	};
 

@@ -4,11 +4,16 @@
  */
 #include "restante/ratelimit.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <cmocka.h>
+
+#define THREADS 4
+#define BURST	1000
 
 static int64_t take(struct ratelimit *limit, const char *key, int64_t now_ms)
 {
@@ -110,6 +115,32 @@ static void survives_many_keys(void **state)
 	ratelimit_destroy(&limit);
 }
 
+static struct ratelimit *shared;
+static atomic_int granted;
+
+static void *take_many(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < BURST; i++)
+		if (take(shared, i % 2 == 0 ? "a" : "b", 1000) == 0)
+			atomic_fetch_add(&granted, 1);
+	return NULL;
+}
+
+static void grants_threads_no_more_than_one(void **state)
+{
+	pthread_t threads[THREADS];
+
+	(void)state;
+	shared = ratelimit_create((struct rate){BURST, 100}, 10);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(0, pthread_create(&threads[i], NULL, take_many, NULL));
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(2 * BURST, granted);
+	ratelimit_destroy(&shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +150,7 @@ int main(void)
 		cmocka_unit_test(drops_full_buckets_first),
 		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(survives_many_keys),
+		cmocka_unit_test(grants_threads_no_more_than_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
