@@ -165,6 +165,7 @@ static void *add_many(void *arg)
 		if (nonces_add(shared, "a.example", nonce, START_MS) == ERR_OK)
 			atomic_fetch_add(&accepted, 1);
 	}
+	crypto_thread_end();
 	return NULL;
 }
 
