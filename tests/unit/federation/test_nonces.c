@@ -162,7 +162,7 @@ static void *add_many(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < MANY; i++) {
 		number(i, nonce);
-		if (nonces_add(shared, "a.example", nonce, START_MS) == ERR_OK)
+		if (nonces_add(shared, "a.example", false, nonce, START_MS) == ERR_OK)
 			atomic_fetch_add(&accepted, 1);
 	}
 	crypto_thread_end();
@@ -174,7 +174,7 @@ static void threads_see_each_nonce_once(void **state)
 	pthread_t threads[THREADS];
 
 	(void)state;
-	shared = nonces_create(2 * MANY);
+	shared = nonces_create(ENOUGH, 2 * MANY);
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, add_many, NULL), 0);
 	for (size_t i = 0; i < THREADS; i++)

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Telling sessions of other net threads. Two of them, without servers: what is on its way is
+ * dispatched by hand. There is no store, so only what needs no mailbox is told.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "node.h"
+
+#include "restante/clock.h"
+
+#include <stdio.h>
+
+#define THREADS 2
+#define DEVICE	7
+
+static struct shared shared;
+static struct node nodes[THREADS];
+static struct told {
+	char sent[4096];
+	uint16_t closed;
+} sockets[THREADS];
+static struct session *sessions[THREADS];
+
+static void fake_send(void *socket, struct bytes text)
+{
+	struct told *told = socket;
+	size_t len = strlen(told->sent);
+
+	snprintf(told->sent + len, sizeof(told->sent) - len, "%.*s\n", (int)text.len,
+		 text.data);
+}
+
+static size_t fake_queued(const void *socket)
+{
+	(void)socket;
+	return 0;
+}
+
+static void fake_close(void *socket, uint16_t code, const char *reason)
+{
+	(void)reason;
+	((struct told *)socket)->closed = code;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	memset(&shared, 0, sizeof(shared));
+	memset(nodes, 0, sizeof(nodes));
+	memset(sockets, 0, sizeof(sockets));
+	shared.directory = directory_create();
+	shared.n_nodes = THREADS;
+	for (size_t i = 0; i < THREADS; i++) {
+		shared.nodes[i] = &nodes[i];
+		nodes[i].shared = &shared;
+		nodes[i].index = i;
+		nodes[i].inbox = inbox_create(4, NULL, NULL);
+		nodes[i].live = live_create(&(struct live_config){.inbox = nodes[i].inbox,
+								  .send = fake_send,
+								  .queued = fake_queued,
+								  .close = fake_close,
+								  .directory = shared.directory,
+								  .holder = &nodes[i],
+								  .displaces = node_displaces});
+	}
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < THREADS; i++) {
+		if (sessions[i] != NULL)
+			session_close(&sessions[i]);
+		live_destroy(&nodes[i].live);
+		inbox_destroy(&nodes[i].inbox);
+	}
+	directory_destroy(&shared.directory);
+	return 0;
+}
+
+static void connect_at(size_t i)
+{
+	struct caller caller = {.generation = DEVICE,
+				.expires_at_ms = clock_now_ms() + MINUTES_MS};
+
+	sessions[i] = session_open(nodes[i].live, &caller, &sockets[i]);
+}
+
+/* Tells by the first thread; returns how many messages the other one got. */
+static size_t tell(const struct effects *effects)
+{
+	node_tell(&nodes[0], effects);
+	node_dispatched(&nodes[0]);
+	return inbox_dispatch(nodes[1].inbox, &nodes[1]);
+}
+
+static struct effects ephemeral(struct arena *arena)
+{
+	struct effects effects = {0};
+	char body[] = "{\"kind\":\"envelope\",\"content\":\"hello\"}";
+	struct mailbox_item item = {.kind = ITEM_ENVELOPE,
+				    .body = arena_bytes(arena, bytes_of_text(body))};
+
+	effects_deliver(&effects, arena, DEVICE, 0, &item);
+	return effects;
+}
+
+static void a_session_is_told_by_its_thread(void **state)
+{
+	struct arena *arena = arena_create();
+	struct effects effects = ephemeral(arena);
+
+	(void)state;
+	connect_at(1);
+	effects_hint(&effects, arena, DEVICE, "bob@b.example", 5);
+	effects_low(&effects, arena, DEVICE, 3, 4);
+	effects_end(&effects, arena, DEVICE, CLOSE_REMOVED);
+	node_tell(&nodes[0], &effects);
+	arena_destroy(&arena); /* what is on its way does not need it */
+	assert_string_equal(sockets[1].sent, "");
+	node_dispatched(&nodes[0]);
+	assert_int_equal(inbox_dispatch(nodes[1].inbox, &nodes[1]), 1);
+	assert_non_null(strstr(sockets[1].sent, "hello"));
+	assert_non_null(strstr(sockets[1].sent, "bob@b.example"));
+	assert_non_null(strstr(sockets[1].sent, "\"pq_prekeys\":4"));
+	assert_int_equal(sockets[1].closed, CLOSE_REMOVED);
+	assert_true(nodes[1].passed_bytes == 0);
+}
+
+static void an_own_session_is_told_at_once_and_nobody_else(void **state)
+{
+	struct arena *arena = arena_create();
+	struct effects effects = ephemeral(arena);
+
+	(void)state;
+	assert_int_equal(tell(&effects), 0); /* nobody is there */
+	connect_at(0);
+	assert_int_equal(tell(&effects), 0);
+	assert_non_null(strstr(sockets[0].sent, "hello"));
+	arena_destroy(&arena);
+}
+
+static void a_session_that_begins_elsewhere_displaces_the_first(void **state)
+{
+	(void)state;
+	connect_at(1);
+	connect_at(0);
+	assert_int_equal(sockets[1].closed, 0);
+	assert_int_equal(tell(&(struct effects){0}), 1);
+	assert_int_equal(sockets[1].closed, CLOSE_DISPLACED);
+	assert_int_equal(sockets[0].closed, 0);
+}
+
+/* The device is back at the first thread before that hears of the second. */
+static void a_session_that_came_back_is_not_displaced(void **state)
+{
+	(void)state;
+	connect_at(1);
+	connect_at(0);
+	session_close(&sessions[1]);
+	connect_at(1);
+	assert_int_equal(tell(&(struct effects){0}), 1); /* about the first one */
+	assert_int_equal(sockets[1].closed, 0);
+	node_dispatched(&nodes[1]);
+	assert_int_equal(inbox_dispatch(nodes[0].inbox, &nodes[0]), 1);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+}
+
+static void what_has_no_room_is_found_by_looking(void **state)
+{
+	struct arena *arena = arena_create();
+	struct effects effects = ephemeral(arena);
+
+	(void)state;
+	connect_at(1);
+	connect_at(0);
+	nodes[1].passed_bytes = SIZE_MAX / 2;
+	assert_int_equal(tell(&effects), 0); /* that it is displaced is lost, too */
+	node_catch_up(&nodes[1]);
+	assert_int_equal(sockets[1].closed, CLOSE_DISPLACED);
+	assert_true(nodes[1].passed_bytes == SIZE_MAX / 2);
+	arena_destroy(&arena);
+}
+
+#define EFFECTS_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EFFECTS_TEST(a_session_is_told_by_its_thread),
+		EFFECTS_TEST(an_own_session_is_told_at_once_and_nobody_else),
+		EFFECTS_TEST(a_session_that_begins_elsewhere_displaces_the_first),
+		EFFECTS_TEST(a_session_that_came_back_is_not_displaced),
+		EFFECTS_TEST(what_has_no_room_is_found_by_looking),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
