@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Held items: a short list. Net threads, each its own.
+ * Held items: a short list. Each net thread has those of its sessions.
  */
 #include "held.h"
 
@@ -25,7 +25,7 @@ void held_put(struct held_items *held, const struct delivery *delivery)
 		at = &(*at)->next;
 	added->next = *at;
 	*at = added;
-	held->count++;
+	held->bytes += sizeof(*added) + item->body.len;
 }
 
 static struct held *take_first(struct held_items *held)
@@ -33,7 +33,7 @@ static struct held *take_first(struct held_items *held)
 	struct held *first = held->first;
 
 	held->first = first->next;
-	held->count--;
+	held->bytes -= sizeof(*first) + first->item.body.len;
 	return first;
 }
 

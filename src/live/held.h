@@ -16,7 +16,7 @@ struct held {
 
 struct held_items {
 	struct held *first;
-	size_t count;
+	size_t bytes;
 };
 
 /* Copies it. */

@@ -25,8 +25,8 @@
 #define READ_BYTES_MAX ((size_t)1 << 20)
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
-/* Items that one session holds. */
-#define HELD_MAX       64
+/* A session that holds more than this does not wait any longer. */
+#define HELD_BYTES_MAX ((size_t)64 << 10)
 
 struct live {
 	struct live_config config;
@@ -333,7 +333,7 @@ static bool is_open(const struct session *session)
 static bool is_early(const struct session *session, const struct delivery *delivery)
 {
 	return session->cursor > 0 && delivery->previous < delivery->item.seq &&
-	       session->held.count < HELD_MAX;
+	       session->held.bytes <= HELD_BYTES_MAX;
 }
 
 static void session_fall_behind(struct session *session)

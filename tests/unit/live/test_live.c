@@ -271,7 +271,7 @@ static void only_some_items_wait(void **state)
 		deliver_after(live, 7, seq - 1, seq);
 		seq++;
 	}
-	assert_in_range(seq, 20, 11 + LIVE_UNACKED_MAX);
+	assert_in_range(seq, 20, 2000);
 	assert_int_equal(asked->after, 9);
 	finish(&live, session);
 }
