@@ -119,7 +119,7 @@ static void a_session_is_told_by_its_thread(void **state)
 	connect_at(1);
 	effects_hint(&effects, arena, DEVICE, "bob@b.example", 5);
 	effects_low(&effects, arena, DEVICE, 3, 4);
-	effects_end(&effects, arena, DEVICE, CLOSE_REMOVED);
+	effects_end(&effects, arena, DEVICE, 0, CLOSE_REMOVED);
 	node_tell(&nodes[0], &effects);
 	arena_destroy(&arena); /* what is on its way does not need it */
 	assert_string_equal(sockets[1].sent, "");
