@@ -316,6 +316,17 @@ void discovery_forget(struct discovery *discovery, const char *domain)
 		(void)lookup_begin(entry, entry->stranger); /* else they are told ERR_BUSY */
 }
 
+void discovery_outdate(struct discovery *discovery, const char *domain)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(discovery->entries, domain, entry);
+	if (entry == NULL)
+		return;
+	entry->retry_ms = 0;
+	entry->fresh_until_ms = 0;
+}
+
 void discovery_retry(struct discovery *discovery, const char *domain)
 {
 	struct entry *entry;

@@ -47,6 +47,7 @@ struct submission {
 	size_t bytes;
 };
 
+/* Something about a domain. */
 struct heard {
 	struct message message;
 	char domain[DOMAIN_SIZE];
@@ -258,6 +259,8 @@ static void submission_free(struct submission *submission)
 void federation_submit(struct federation *federation, struct submission **gathered,
 		       const struct outbound *items)
 {
+	for (; items != NULL && items->holder != 0; items = items->next)
+		continue;
 	if (items == NULL)
 		return;
 	if (atomic_load(&federation->submitted_bytes) > SUBMITTED_BYTES_MAX) {
@@ -267,6 +270,8 @@ void federation_submit(struct federation *federation, struct submission **gather
 	if (*gathered == NULL)
 		*gathered = submission_create();
 	for (; items != NULL; items = items->next) {
+		if (items->holder != 0)
+			continue;
 		submission_add(*gathered, items);
 		atomic_fetch_add(&federation->submitted_bytes, items->body.len);
 	}
@@ -286,6 +291,12 @@ void federation_flush(struct federation *federation, struct submission **gathere
 	submission_free(submission);
 }
 
+void federation_load(struct federation *federation)
+{
+	atomic_store(&federation->missed, true);
+	loop_wake(federation->loop);
+}
+
 static void heard_deliver(struct message *message, void *receiver)
 {
 	struct heard *heard = (struct heard *)(void *)message;
@@ -295,16 +306,40 @@ static void heard_deliver(struct message *message, void *receiver)
 	free(heard);
 }
 
-void federation_heard(struct federation *federation, const char *domain)
+static void changed_deliver(struct message *message, void *receiver)
+{
+	struct heard *heard = (struct heard *)(void *)message;
+	struct federation *federation = receiver;
+
+	discovery_outdate(federation->discovery, heard->domain);
+	free(heard);
+}
+
+static bool post_domain(struct federation *federation, const char *domain,
+			void (*deliver)(struct message *message, void *receiver))
 {
 	struct heard *heard = calloc(1, sizeof *heard);
 
 	if (heard == NULL)
 		fatal("out of memory");
-	heard->message.deliver = heard_deliver;
+	heard->message.deliver = deliver;
 	snprintf(heard->domain, sizeof heard->domain, "%s", domain);
-	if (!inbox_post(federation->inbox, &heard->message))
-		free(heard);
+	if (inbox_post(federation->inbox, &heard->message))
+		return true;
+	free(heard);
+	return false;
+}
+
+void federation_heard(struct federation *federation, const char *domain)
+{
+	(void)post_domain(federation, domain, heard_deliver);
+}
+
+void federation_peer_changed(struct federation *federation, const char *domain)
+{
+	if (!post_domain(federation, domain, changed_deliver))
+		log_warn(discovery, "domain=%s reason=%s", domain,
+			 log_quote("no room for news of its keys"));
 }
 
 static void key_change_free(struct key_change *change)

@@ -20,6 +20,7 @@
 #define LIFE_MOST_MS	 (24 * HOURS_MS)
 #define LIFE_CONFLICT_MS (10 * MINUTES_MS)
 #define LIFE_HALF_MS	 MINUTES_MS /* of a peer that has keys but no address */
+#define TRIES_MOST	 4
 
 struct lookup {
 	struct loop_task task;
@@ -33,6 +34,7 @@ struct lookup {
 	struct op_peer_load load;
 	struct op_peer_put put;
 	struct trust trust;
+	unsigned tries;
 	bool has_last; /* a stored document that is still valid */
 	struct server_document last;
 	struct lookup_result result;
@@ -148,15 +150,35 @@ static bool post(struct lookup *lookup, struct store_op *op, enum store_kind kin
 	return false;
 }
 
+static void begin(struct lookup *lookup);
+
+/* The pin that this verdict is about is not there any more: the operator has had it forgotten,
+ * or another process was faster. */
+static void begin_anew(struct lookup *lookup)
+{
+	free(lookup->result.peer);
+	lookup->result = (struct lookup_result){0};
+	lookup->trust = (struct trust){0};
+	lookup->has_last = false;
+	if (++lookup->tries < TRIES_MOST)
+		begin(lookup);
+	else
+		fail(lookup, ERR_BUSY, "others store its keys all the time");
+}
+
 static void pin_stored(struct message *message)
 {
 	struct lookup *lookup =
 		(struct lookup *)((char *)message - offsetof(struct lookup, put));
+	enum err err = lookup->put.op.err;
 
 	lookup->context->in_store--;
-	/* The pin of last time is still there, and this verdict comes again. Or the operator
-	 * has had it forgotten: then discovery_forget() follows. */
-	if (lookup->put.op.err != ERR_OK && lookup->put.op.err != ERR_NOT_FOUND)
+	if (err == ERR_NOT_FOUND) {
+		begin_anew(lookup);
+		return;
+	}
+	/* The pin of last time is still there, and this verdict comes again. */
+	if (err != ERR_OK)
 		log_error(store_error, "domain=%s reason=\"keys of a peer were not stored\"",
 			  lookup->domain);
 	loop_defer(lookup->context->loop, &lookup->task);
@@ -281,6 +303,13 @@ static void pin_loaded(struct message *message)
 					  document_found, lookup);
 }
 
+static void begin(struct lookup *lookup)
+{
+	lookup->load.domain = lookup->domain;
+	if (!post(lookup, &lookup->load.op, STORE_PEER_LOAD, pin_loaded))
+		fail(lookup, ERR_BUSY, "the store is busy");
+}
+
 struct lookup *lookup_start(struct lookup_context *context, const char *domain,
 			    const struct peer *before,
 			    void (*done)(void *owner, const struct lookup_result *result),
@@ -298,9 +327,7 @@ struct lookup *lookup_start(struct lookup_context *context, const char *domain,
 	snprintf(lookup->domain, sizeof lookup->domain, "%s", domain);
 	if (before != NULL)
 		lookup->before = before->targets;
-	lookup->load.domain = lookup->domain;
-	if (!post(lookup, &lookup->load.op, STORE_PEER_LOAD, pin_loaded))
-		fail(lookup, ERR_BUSY, "the store is busy");
+	begin(lookup);
 	return lookup;
 }
 

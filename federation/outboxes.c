@@ -207,18 +207,36 @@ static void load_done(struct stored_op *op)
 		outboxes_load(all);
 }
 
+static void load(struct outboxes *all, enum store_kind kind, void (*done)(struct stored_op *op))
+{
+	struct stored_op *op = stored_op_create(&all->ops, kind, NULL);
+
+	op->outboxes = all;
+	op->done = done;
+	stored_op_post(op);
+}
+
+static void leased(struct stored_op *op)
+{
+	struct outboxes *all = op->outboxes;
+
+	if (op->lease.taken > 0)
+		log_info(process, "what=leased destinations=%lld", (long long)op->lease.taken);
+	stored_op_free(op);
+	load(all, STORE_DESTINATIONS_LOAD, load_done);
+}
+
+/* Where several processes send, first those destinations are taken that nobody sends to. */
 void outboxes_load(struct outboxes *all)
 {
-	struct stored_op *op;
-
 	all->load_again = all->loading; /* it may have looked too early */
 	if (all->loading || all->stopping)
 		return;
 	all->loading = true;
-	op = stored_op_create(&all->ops, STORE_DESTINATIONS_LOAD, NULL);
-	op->outboxes = all;
-	op->done = load_done;
-	stored_op_post(op);
+	if (store_is_shared(all->ops.store))
+		load(all, STORE_DESTINATIONS_LEASE, leased);
+	else
+		load(all, STORE_DESTINATIONS_LOAD, load_done);
 }
 
 static void all_removed(struct stored_op *op)
@@ -234,12 +252,8 @@ static void all_removed(struct stored_op *op)
  * for granted. */
 void outboxes_start(struct outboxes *all)
 {
-	struct stored_op *op = stored_op_create(&all->ops, STORE_DESTINATION_REMOVE, NULL);
-
 	all->loading = true;
-	op->outboxes = all;
-	op->done = all_removed;
-	stored_op_post(op);
+	load(all, STORE_DESTINATION_REMOVE, all_removed);
 }
 
 /* --- whose turn it is ------------------------------------------------------------------ */
@@ -343,8 +357,8 @@ void outboxes_submit(struct outboxes *all, struct window_item *item)
 		outbox->row.last = item->position;
 	if (is_first && all->loaded)
 		outbox_check_policy(outbox);
-	if (outbox->row.state != DESTINATION_UP || !outbox_has_room(outbox) ||
-	    !window_take(&outbox->window, item))
+	if (item->body.len == 0 || outbox->row.state != DESTINATION_UP ||
+	    !outbox_has_room(outbox) || !window_take(&outbox->window, item))
 		free(item);
 	outbox_consider(outbox);
 }

@@ -128,6 +128,9 @@ bool discovery_knows(const struct discovery *discovery, const char *domain);
 /* The operator has had its keys forgotten: nothing that was known so far, or that a lookup
  * under way may have begun with, is told any more. Who waits gets what is found now. */
 void discovery_forget(struct discovery *discovery, const char *domain);
+/* Another process has stored other keys of it: who asks next has it looked for. Until then, and
+ * for those who are under way with what was known, nothing changes. */
+void discovery_outdate(struct discovery *discovery, const char *domain);
 /* What failed lately, or is in conflict, is looked for again as soon as it is asked for. */
 void discovery_retry(struct discovery *discovery, const char *domain);
 /* Timers of the cache: call about once a second. */

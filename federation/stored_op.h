@@ -8,6 +8,7 @@
 #define FEDERATION_STORED_OP_H
 
 #include "restante/federation.h"
+#include "restante/ops_processes.h"
 
 struct outbox;
 struct outboxes;
@@ -17,6 +18,7 @@ struct stored_op {
 	union { /* first: a store_op begins with its message */
 		struct store_op op;
 		struct op_destinations_load load;
+		struct op_destinations_lease lease;
 		struct op_destination_put put;
 		struct op_destination_remove remove;
 		struct op_outbox_read read;

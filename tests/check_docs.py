@@ -36,7 +36,7 @@ def options():
 
 
 def limits():
-    for burst, every, what in re.findall(r'^LIMIT\(\w+, (\d+), (\d+), "(.*)"\)$',
+    for burst, every, what in re.findall(r'^LIMIT\(\w+, (\d+), (\d+), \w+, "(.*)"\)$',
                                          table("src/api/limits.def"), re.M):
         every = int(every)
         rate = f"{1000 // every} a second" if every <= 500 else \

@@ -39,6 +39,7 @@ struct session_end {
 	struct session_end *next;
 	int64_t generation;
 	int64_t socket_key; /* that one alone (op_socket_open); 0: whichever there is */
+	int64_t process;    /* that has the socket; 0: whichever has the device's */
 	uint16_t code;
 };
 
@@ -95,5 +96,6 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 		  const char *address, int64_t list_version);
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
+void effects_peer(struct effects *effects, struct arena *arena, const char *domain);
 
 #endif

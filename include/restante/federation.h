@@ -52,7 +52,8 @@ void federation_stop(struct federation **federation);
 
 /* --- from any thread ------------------------------------------------------------------ */
 
-/* Items that have been committed to outboxes, or ephemeral ones. Copies them. Never fails:
+/* Items that have been committed to outboxes, or ephemeral ones. Copies them, but for
+ * those of other processes. Never fails:
  * what it has no room for is read from the store later (ephemeral items are dropped). They are
  * gathered, for each thread of its own, until it calls federation_flush(): waking the other
  * thread for each would cost more than the rest. *gathered is NULL where there are none. */
@@ -60,6 +61,13 @@ struct submission;
 void federation_submit(struct federation *federation, struct submission **gathered,
 		       const struct outbound *items);
 void federation_flush(struct federation *federation, struct submission **gathered);
+
+/* Destinations that no process sends to become this one's, and whatever waits for those that
+ * are is looked for. */
+void federation_load(struct federation *federation);
+
+/* Another process has stored other keys of this domain. */
+void federation_peer_changed(struct federation *federation, const char *domain);
 
 /* A valid signed request has come from this domain: it is up. Cheap; may be ignored. */
 void federation_heard(struct federation *federation, const char *domain);

@@ -52,11 +52,14 @@ void live_destroy(struct live **live);
 /* The store is about to close: nothing is read any more. */
 void live_stop(struct live *live);
 
-/* Begins to send. A session that the device already has is displaced, wherever it is. */
-struct session *session_open(struct live *live, const struct caller *caller, void *socket);
+/* Begins to send. A session that the device already has is displaced, wherever it is.
+ * socket_key: from op_socket_open where the store is shared, else 0. */
+struct session *session_open(struct live *live, const struct caller *caller, int64_t socket_key,
+			     void *socket);
 /* The socket is gone or about to close. */
 void session_close(struct session **session);
 const struct caller *session_caller(const struct session *session);
+int64_t session_socket_key(const struct session *session);
 /* A new token of the same device. */
 void session_renew(struct session *session, const struct caller *caller);
 /* These items are deleted from the mailbox: there is room for more. */

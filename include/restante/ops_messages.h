@@ -40,14 +40,17 @@ struct op_message_get {
 };
 
 /* Items after a seq, in order; at least one if there is any, else at most `limit` and
- * about `max_bytes`. Expired ones are passed over. */
+ * about `max_bytes`. Expired ones are passed over. `socket_key`: for that socket of the device
+ * (op_socket_open), or 0; `displaced`: it has another one by now. */
 struct op_mailbox_read {
 	struct store_op op;
 	struct caller caller;
+	int64_t socket_key;
 	int64_t after;
 	size_t limit;
 	size_t max_bytes;
 	/* out */
+	bool displaced;
 	struct mailbox_item *items;
 	size_t count;
 	bool more;

@@ -17,6 +17,8 @@ struct rate {
 };
 
 struct ratelimit *ratelimit_create(struct rate rate, size_t max_buckets);
+/* From now on; whoever has used more than that already waits the longer. */
+void ratelimit_set_rate(struct ratelimit *limit, struct rate rate);
 void ratelimit_destroy(struct ratelimit **limit);
 
 /* Takes one permit of the bucket of this key. 0: granted; else after how many

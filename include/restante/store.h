@@ -53,10 +53,6 @@ struct store_config {
 	bool serves;	       /* for a node: what a restored backup calls for is done first */
 	bool alone;	       /* refused where a node serves it, and none can begin to */
 	size_t inbox_capacity; /* operations that may wait, per lane */
-	/* With `serves`, where several processes may serve the database: what others have
-	 * committed is posted here as messages `effects_told` (effects.h). */
-	struct inbox *news_inbox;
-	void (*news_deliver)(struct message *message, void *receiver);
 };
 
 struct store;
@@ -71,6 +67,13 @@ void store_close(struct store **store);
 /* May other processes serve the same database? Then sockets and destinations have to be said
  * to be here (ops_processes.h). Any thread. */
 bool store_is_shared(const struct store *store);
+
+/* Where it is shared: what other processes commit is posted to this inbox from now on, as
+ * messages `effects_told` (effects.h) with that deliver(). For a store that serves. */
+enum err store_start_news(struct store *store, struct inbox *inbox,
+			  void (*deliver)(struct message *message, void *receiver)) MUST_CHECK;
+/* No more of it. After this the inbox must be dispatched once before store_close(). */
+void store_stop_news(struct store *store);
 
 /* True: the operation is given away and will come back. False: the lane is full. */
 bool store_post(struct store *store, struct store_op *op) MUST_CHECK;

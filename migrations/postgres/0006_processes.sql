@@ -67,3 +67,42 @@ BEGIN
 		UPDATE turn SET writer = key;
 	END IF;
 END';
+
+-- News: elements [device generation, process, word] of what a transaction tells. A word goes to the
+-- process that has the device's socket, or to that process, or, where both are null, to all; never
+-- to the own one. Those for one process travel together; a payload has less than 8000 bytes.
+CREATE FUNCTION news_channel(process BIGINT) RETURNS TEXT LANGUAGE sql STABLE
+	AS 'SELECT ''restante_'' || ''process''::REGCLASS::OID || ''_'' || $1';
+
+CREATE PROCEDURE tell(own BIGINT, news TEXT) LANGUAGE plpgsql AS '
+DECLARE
+	line RECORD;
+	hearer BIGINT := 0;
+	payload TEXT := NULL;
+BEGIN
+	FOR line IN
+		SELECT p.process_key, n.word FROM
+		(SELECT number, (element ->> 0)::BIGINT AS generation, (element ->> 1)::BIGINT AS process,
+			element ->> 2 AS word
+			FROM json_array_elements(news::JSON) WITH ORDINALITY AS e (element, number)) AS n
+		CROSS JOIN LATERAL
+		(SELECT s.process_key FROM session s WHERE s.generation = n.generation
+			UNION ALL SELECT o.process_key FROM process o WHERE o.process_key = n.process
+				OR n.generation IS NULL AND n.process IS NULL) AS p
+		WHERE p.process_key <> own ORDER BY p.process_key, n.number
+	LOOP
+		IF line.process_key = hearer
+				AND octet_length(payload) + 1 + octet_length(line.word) < 8000 THEN
+			payload := payload || chr(10) || line.word;
+		ELSE
+			IF payload IS NOT NULL THEN
+				PERFORM pg_notify(news_channel(hearer), payload);
+			END IF;
+			hearer := line.process_key;
+			payload := line.word;
+		END IF;
+	END LOOP;
+	IF payload IS NOT NULL THEN
+		PERFORM pg_notify(news_channel(hearer), payload);
+	END IF;
+END';

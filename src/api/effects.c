@@ -112,8 +112,11 @@ static void pass(struct node *node, const struct effects *effects)
 				    l->pq);
 	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
 		if ((passed = passed_for(node, e->generation)) != NULL)
-			effects_end(&passed->effects, passed->arena, e->generation, e->socket_key,
-				    e->code);
+			effects_end(&passed->effects, passed->arena, e->generation,
+				    e->socket_key, e->code);
+	for (size_t i = 0; effects->refresh && i < node->shared->n_nodes; i++)
+		if (i != node->index)
+			atomic_store(&node->shared->nodes[i]->missed, true);
 }
 
 static void pass_ack(struct passed *passed, int64_t generation, const struct ack_request *ack)
@@ -144,6 +147,17 @@ static void passed_post(struct passed *passed, struct node *to)
 
 /* --- telling -------------------------------------------------------------------------- */
 
+static void tell_federation(struct node *node, const struct effects *effects)
+{
+	struct federation *federation = node->shared->federation;
+
+	federation_submit(federation, &node->submitted, effects->outbound);
+	for (const struct peer_change *peer = effects->peers; peer != NULL; peer = peer->next)
+		federation_peer_changed(federation, peer->domain);
+	if (effects->lease || effects->refresh)
+		federation_load(federation);
+}
+
 void node_tell(struct node *node, const struct effects *effects)
 {
 	struct shared *shared = node->shared;
@@ -151,8 +165,10 @@ void node_tell(struct node *node, const struct effects *effects)
 	live_tell(node->live, effects);
 	if (shared->n_nodes > 1)
 		pass(node, effects);
-	if (effects->outbound != NULL && shared->federation != NULL)
-		federation_submit(shared->federation, &node->submitted, effects->outbound);
+	if (effects->processes > 0)
+		limits_divide(shared, effects->processes);
+	if (shared->federation != NULL)
+		tell_federation(node, effects);
 }
 
 void node_told(struct message *message, void *receiver)

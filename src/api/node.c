@@ -20,7 +20,6 @@
 #define POOL_THREADS	  2
 #define POOL_CAPACITY	  64
 #define STORE_CAPACITY	  4096
-#define BUCKETS_MAX	  65536
 /* Of all origins together: about 240 MB, which some 75 origins at their limit could fill. */
 #define NONCES_MAX	  2000000
 /* What LIMIT_ORIGIN lets through while two generations of nonces are kept. */
@@ -169,25 +168,6 @@ static void live_close(void *socket, uint16_t code, const char *reason)
 	socket_close(socket, code, reason);
 }
 
-static void start_limits(struct shared *shared)
-{
-	static const struct rate rates[] = {
-#define LIMIT(name, burst, every_ms, doc) [LIMIT_##name] = {burst, every_ms},
-#include "limits.def"
-#undef LIMIT
-	};
-	uint64_t scale = (uint64_t)shared->config->limits_rate_scale;
-
-	for (size_t i = 0; i < LIMIT_COUNT; i++) {
-		uint64_t burst = rates[i].burst * scale;
-		uint64_t every_ms = rates[i].every_ms / scale;
-		struct rate rate = {burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX,
-				    every_ms > 0 ? (uint32_t)every_ms : 1};
-
-		shared->limits[i] = ratelimit_create(rate, BUCKETS_MAX);
-	}
-}
-
 /* A hash that costs as much to check as a real one. */
 static enum err start_no_password(struct shared *shared)
 {
@@ -313,9 +293,9 @@ static void start_tables(struct shared *shared)
 {
 	const struct config *config = shared->config;
 
-	start_limits(shared);
-	shared->nonces = nonces_create(
-		NONCES_MAX, NONCES_PER_ORIGIN * (size_t)config->limits_rate_scale);
+	limits_divide(shared, 1);
+	shared->nonces = nonces_create(NONCES_MAX,
+				       NONCES_PER_ORIGIN * (size_t)config->limits_rate_scale);
 	shared->policy = policy_create(config);
 	shared->origins = origins_create();
 	shared->directory = directory_create();
@@ -340,6 +320,8 @@ static enum err node_start(struct node *node)
 	err = start_thread(node);
 	if (err == ERR_OK)
 		err = start_other_threads(shared);
+	if (err == ERR_OK)
+		err = store_start_news(shared->store, node->inbox, node_told);
 	if (err == ERR_OK)
 		err = start_federation(node);
 	return err;
@@ -487,6 +469,8 @@ void node_destroy(struct node **node_p)
 		federation_stop(&shared->federation);
 	if (shared->pool != NULL)
 		worker_pool_stop(&shared->pool);
+	if (shared->store != NULL)
+		store_stop_news(shared->store);
 	drain_inboxes(shared);
 	stop_live(shared);
 	if (shared->store != NULL)

@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 
 enum limit {
-#define LIMIT(name, burst, every_ms, doc) LIMIT_##name,
+#define LIMIT(name, burst, every_ms, scope, doc) LIMIT_##name,
 #include "limits.def"
 #undef LIMIT
 	LIMIT_COUNT
@@ -101,6 +101,8 @@ bool node_post_query(struct node *node, struct peer_query *query) MUST_CHECK;
 
 /* limits.c: takes a permit; 0, or how many milliseconds to wait. */
 int64_t limit_take(struct node *node, enum limit limit, struct bytes key);
+/* So many processes serve this node: makes the limits, or divides those that are shared. */
+void limits_divide(struct shared *shared, int processes);
 
 /* origins.c: any thread. */
 struct origins *origins_create(void);
@@ -133,10 +135,14 @@ extern const struct socket_handlers api_sockets;
 /* Closes those that have not authenticated in time. */
 void sockets_tick(struct node *node, int64_t now_ms);
 
+/* socket_release.c: tells the store, if it knows of this socket (socket_key is not 0). */
+void socket_release(struct node *node, int64_t generation, int64_t socket_key);
+
 /* effects.c: commit first, then tell sockets, on whichever thread, and the federation thread.
  */
 void node_tell(struct node *node, const struct effects *effects);
-void node_told(struct message *message, void *receiver); /* effects of the federation thread */
+/* Effects of the federation thread, and news of other processes; on the first thread. */
+void node_told(struct message *message, void *receiver);
 /* These items are deleted from the device's mailbox. */
 void node_acked(struct node *node, int64_t generation, const struct ack_request *ack);
 /* A session of this number has begun here: `former` displaces the one it has. */

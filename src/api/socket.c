@@ -10,7 +10,7 @@
 
 #include "restante/clock.h"
 #include "restante/metrics.h"
-#include "restante/ops_accounts.h"
+#include "restante/ops_processes.h"
 
 #include <stdlib.h>
 
@@ -181,6 +181,48 @@ static void client_warn_low(struct client *client, struct arena *arena,
 	client_say(client, text_bytes(&frame));
 }
 
+static void client_begin(struct client *client, const struct caller *caller, int64_t socket_key)
+{
+	waiting_remove(client);
+	client->session = session_open(client->node->live, caller, socket_key, client->socket);
+	socket_trust(client->socket);
+}
+
+static void claimed(struct message *message)
+{
+	struct op_socket_open *op = (struct op_socket_open *)message;
+	struct client *client = op->op.context;
+	struct node *node = client->node;
+	struct arena *arena = op->op.arena;
+
+	client->checking = false;
+	if (!client_back(client))
+		socket_release(node, op->caller.generation, op->socket_key);
+	else if (op->op.err == ERR_UNAUTHORIZED)
+		socket_close(client->socket, CLOSE_UNAUTHORIZED, "session ended");
+	else if (op->op.err != ERR_OK)
+		socket_close(client->socket, 1013, "try again later");
+	else
+		client_begin(client, &op->caller, op->socket_key);
+	arena_destroy(&arena);
+}
+
+/* Other processes have to know whom to tell of what comes for this device. */
+static void client_claim(struct client *client, const struct caller *caller)
+{
+	struct arena *arena = arena_create();
+	struct op_socket_open *op =
+		client_op(client, arena, STORE_SOCKET_OPEN, sizeof(*op), claimed);
+
+	op->caller = *caller;
+	client->checking = true;
+	if (client_post(client, &op->op))
+		return;
+	client->checking = false;
+	socket_close(client->socket, 1013, "try again later");
+	arena_destroy(&arena);
+}
+
 static void caller_checked(struct message *message)
 {
 	struct op_caller_check *op = (struct op_caller_check *)message;
@@ -200,11 +242,13 @@ static void caller_checked(struct message *message)
 		session_renew(client->session, &op->caller);
 		client_welcome(client, arena, &op->caller);
 	} else {
-		waiting_remove(client);
 		client_welcome(client, arena, &op->caller);
 		client_warn_low(client, arena, op);
-		client->session = session_open(client->node->live, &op->caller, client->socket);
-		socket_trust(client->socket);
+		if (client->node->shared->store != NULL &&
+		    store_is_shared(client->node->shared->store))
+			client_claim(client, &op->caller);
+		else
+			client_begin(client, &op->caller, 0);
 	}
 	arena_destroy(&arena);
 }
@@ -533,10 +577,13 @@ static void client_closed(struct socket *socket, void *context)
 	struct client *client = context;
 
 	(void)socket;
-	if (client->session != NULL)
+	if (client->session != NULL) {
+		socket_release(client->node, session_caller(client->session)->generation,
+			       session_socket_key(client->session));
 		session_close(&client->session);
-	else
+	} else {
 		waiting_remove(client);
+	}
 	client->socket = NULL;
 	if (client->pending == 0)
 		free(client);

@@ -37,9 +37,10 @@ struct session {
 	UT_hash_handle hh;
 	struct live *live;
 	struct caller caller;
-	int64_t number;	  /* in the directory */
-	void *socket;	  /* NULL once closed */
-	int64_t cursor;	  /* last seq sent */
+	int64_t number;	    /* in the directory */
+	int64_t socket_key; /* 0: there is no other process that could have one */
+	void *socket;	    /* NULL once closed */
+	int64_t cursor;	    /* last seq sent */
 	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
 	size_t n_unacked;
 	size_t unacked_room;
@@ -48,6 +49,8 @@ struct session {
 	bool reading;		/* a read is in the store */
 	bool missed;		/* something arrived while it was */
 	bool greeted;		/* queue_empty has been said */
+	bool sure; /* since it began, and since news may have been missed, a read has shown
+		    * that its socket is the device's last one: of others it is told */
 };
 
 struct live *live_create(const struct live_config *config)
@@ -156,7 +159,11 @@ static void mailbox_read(struct message *message)
 	} else if (op->op.err == ERR_UNAUTHORIZED) {
 		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED,
 					    "session ended");
+	} else if (op->displaced) {
+		session->live->config.close(session->socket, CLOSE_DISPLACED,
+					    "connected elsewhere");
 	} else if (op->op.err == ERR_OK) {
+		session->sure |= op->socket_key != 0 && !session->missed;
 		session_send_items(session, arena, op->items, op->count);
 		for (size_t i = 0; i < op->count; i++)
 			session_count(session, op->items[i].seq);
@@ -188,6 +195,7 @@ static void session_pump(struct session *session)
 	op->op.message.reply_to = session->live->config.inbox;
 	op->op.message.returned = mailbox_read;
 	op->caller = session->caller;
+	op->socket_key = session->sure ? 0 : session->socket_key;
 	op->after = session->cursor;
 	op->limit = room < READ_ITEMS_MAX ? room : READ_ITEMS_MAX;
 	op->max_bytes = READ_BYTES_MAX;
@@ -220,7 +228,8 @@ static void session_enter(struct session *session)
 		config->displaces(config->holder, former, generation, session->number);
 }
 
-struct session *session_open(struct live *live, const struct caller *caller, void *socket)
+struct session *session_open(struct live *live, const struct caller *caller, int64_t socket_key,
+			     void *socket)
 {
 	struct session *former = session_find(live, caller->generation);
 	struct session *session = calloc(1, sizeof(*session));
@@ -231,6 +240,7 @@ struct session *session_open(struct live *live, const struct caller *caller, voi
 		session_displace(former);
 	session->live = live;
 	session->caller = *caller;
+	session->socket_key = socket_key;
 	session->socket = socket;
 	HASH_ADD(hh, live->sessions, caller.generation, sizeof(caller->generation), session);
 	session_enter(session);
@@ -263,6 +273,11 @@ void session_close(struct session **session_p)
 const struct caller *session_caller(const struct session *session)
 {
 	return &session->caller;
+}
+
+int64_t session_socket_key(const struct session *session)
+{
+	return session->socket_key;
 }
 
 void session_renew(struct session *session, const struct caller *caller)
@@ -419,8 +434,10 @@ static void tell_end(struct live *live, const struct session_end *end)
 {
 	struct session *session = session_find(live, end->generation);
 
-	if (session != NULL)
-		live->config.close(session->socket, end->code, "session ended");
+	if (session != NULL && (end->socket_key == 0 || end->socket_key == session->socket_key))
+		live->config.close(session->socket, end->code,
+				   end->code == CLOSE_DISPLACED ? "connected elsewhere"
+								: "session ended");
 }
 
 void live_tell(struct live *live, const struct effects *effects)
@@ -435,6 +452,8 @@ void live_tell(struct live *live, const struct effects *effects)
 		tell_low(live, arena, l);
 	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
 		tell_end(live, e);
+	if (effects->refresh)
+		live_refresh(live);
 	arena_destroy(&arena);
 }
 
@@ -449,6 +468,7 @@ void live_refresh(struct live *live)
 			session_displace(session);
 			continue;
 		}
+		session->sure = false;
 		session_fall_behind(session);
 	}
 }

@@ -63,6 +63,13 @@ struct ratelimit *ratelimit_create(struct rate rate, size_t max_buckets)
 	return limit;
 }
 
+void ratelimit_set_rate(struct ratelimit *limit, struct rate rate)
+{
+	lock_take(limit->lock);
+	limit->rate = rate;
+	lock_give(limit->lock);
+}
+
 void ratelimit_destroy(struct ratelimit **limit)
 {
 	struct bucket *newer;

@@ -15,6 +15,7 @@
 
 struct backend_connection;
 struct db;
+struct hearing;
 
 enum commit { COMMIT_DONE, COMMIT_FAILED, COMMIT_UNKNOWN };
 
@@ -39,6 +40,14 @@ struct backend {
 	enum err (*rest)(struct backend_connection *connection);
 	/* Write lane: a batch has been given back; upkeep that nobody should wait for. */
 	void (*idle)(struct backend_connection *connection);
+	/* Where it is shared, and NULL elsewhere: hears what other processes tell (store.h).
+	 * Stopped while the lanes still run; freed when whatever it has posted has come back.
+	 */
+	enum err (*news_start)(struct store *store, struct db *writer, struct inbox *inbox,
+			       void (*deliver)(struct message *message, void *receiver),
+			       struct hearing **hearing_out);
+	void (*news_stop)(struct hearing *hearing);
+	void (*news_free)(struct hearing **hearing);
 	/* For queries outside of operations. */
 	struct db *(*db)(struct backend_connection *connection);
 };

@@ -20,6 +20,7 @@
 #include "restante/ops_processes.h"
 
 struct driver;
+struct news;
 
 struct db {
 	const struct driver *driver;
@@ -47,7 +48,8 @@ struct db {
 	bool first;	   /* of them: does what is done once */
 	int64_t turns; /* of others, so far: what is remembered from before is out of date */
 	int64_t epoch; /* of what is known (known.h) */
-	bool known_changed;	/* in this batch: the epoch has to rise */
+	bool known_changed; /* in this batch: the epoch has to rise */
+	struct news *news;  /* what the running transaction has to tell them; NULL: nothing */
 	int64_t quiet_until_ms; /* a broken disk must not fill the log as well */
 	int64_t errors_unlogged;
 };
@@ -179,15 +181,25 @@ struct outbox_put {
 enum err db_outbox_put(struct db *db, struct store_op *op, struct effects *effects,
 		       const struct outbox_put *put, int64_t *position_out) MUST_CHECK;
 
+/* (news.c) What other processes have to hear of the running transaction: collected, then told
+ * when it is about to be committed. */
+void db_news_add(struct db *db, const struct effects *effects);
+enum err db_news_tell(struct db *db) MUST_CHECK;
+
+/* (processes.c) Has the device had another socket since? */
+enum err db_socket_is_displaced(struct db *db, int64_t generation, int64_t socket_key,
+				bool *displaced_out) MUST_CHECK;
+
 /* (processes.c) This process begins to serve; `joins` others that do. ERR_STORE, logged, where
  * these are of another node. And one has ended: nothing is its any more; or it had before. */
 enum err db_process_begin(struct db *db, bool *joins_out) MUST_CHECK;
 enum err db_process_end(struct db *db, int64_t process, bool *ended_out) MUST_CHECK;
 
-/* (known.c, outbox.c, mailbox.c) Drop what is remembered, after a rollback. */
+/* (known.c, outbox.c, mailbox.c, news.c) Drop what is remembered, after a rollback. */
 void db_known_forget(struct db *db);
 void db_mailbox_forget(struct db *db);
 void db_outbox_forget(struct db *db);
+void db_news_forget(struct db *db);
 
 /* (ops.c) Does one operation; ERR_STORE: the database failed. */
 enum err db_run(struct db *db, struct store_op *op) MUST_CHECK;

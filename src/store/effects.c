@@ -75,3 +75,12 @@ void effects_low(struct effects *effects, struct arena *arena, int64_t generatio
 	low->next = effects->low;
 	effects->low = low;
 }
+
+void effects_peer(struct effects *effects, struct arena *arena, const char *domain)
+{
+	struct peer_change *peer = arena_new(arena, struct peer_change);
+
+	memcpy(peer->domain, domain, strlen(domain) + 1);
+	peer->next = effects->peers;
+	effects->peers = peer;
+}

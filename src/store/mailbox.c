@@ -263,6 +263,11 @@ enum err db_mailbox_read(struct db *db, struct store_op *op)
 
 	if (err != ERR_OK)
 		return err;
+	if (read->socket_key != 0)
+		err = db_socket_is_displaced(db, caller.generation, read->socket_key,
+					     &read->displaced);
+	if (err != ERR_OK || read->displaced)
+		return err;
 	read->items = arena_array(op->arena, struct mailbox_item, read->limit + 1);
 	/* Bodies only of those that are taken, and of one or two more: a database may send all
 	 * rows before the first one is looked at. `ahead` leaves out the row before, so that

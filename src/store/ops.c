@@ -18,15 +18,21 @@ struct operation {
 	db_op_fn *run;
 	/* The out members: from here to the end of the struct. */
 	size_t out, end;
+	size_t effects; /* one of them; 0: it has none */
 };
 
 #define NO_OUT(name)                                                                           \
 	{                                                                                      \
-		db_##name, sizeof(struct op_##name), sizeof(struct op_##name)                  \
+		db_##name, sizeof(struct op_##name), sizeof(struct op_##name), 0               \
 	}
 #define OUT_FROM(name, member)                                                                 \
 	{                                                                                      \
-		db_##name, offsetof(struct op_##name, member), sizeof(struct op_##name)        \
+		db_##name, offsetof(struct op_##name, member), sizeof(struct op_##name), 0     \
+	}
+#define WITH_EFFECTS(name, member)                                                             \
+	{                                                                                      \
+		db_##name, offsetof(struct op_##name, member), sizeof(struct op_##name),       \
+			offsetof(struct op_##name, effects)                                    \
 	}
 
 static const struct operation operations[STORE_KIND_COUNT] = {
@@ -34,46 +40,46 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_INVITE_CREATE] = NO_OUT(invite_create),
 	[STORE_LOGIN_LOOKUP] = OUT_FROM(login_lookup, password_hash),
 	[STORE_SESSION_OPEN] = OUT_FROM(session_open, list_version),
-	[STORE_SESSION_REFRESH] = OUT_FROM(session_refresh, user),
-	[STORE_SESSION_END] = OUT_FROM(session_end, effects),
+	[STORE_SESSION_REFRESH] = WITH_EFFECTS(session_refresh, user),
+	[STORE_SESSION_END] = WITH_EFFECTS(session_end, effects),
 	[STORE_CALLER_CHECK] = OUT_FROM(caller_check, one_time),
-	[STORE_PASSWORD_SET] = OUT_FROM(password_set, effects),
+	[STORE_PASSWORD_SET] = WITH_EFFECTS(password_set, effects),
 	[STORE_ACCOUNT_GET] = OUT_FROM(account_get, account),
 	[STORE_ACCOUNT_PATCH] = OUT_FROM(account_patch, account),
-	[STORE_ACCOUNT_DELETE] = OUT_FROM(account_delete, effects),
+	[STORE_ACCOUNT_DELETE] = WITH_EFFECTS(account_delete, effects),
 	[STORE_DEVICES_GET] = OUT_FROM(devices_get, list_version),
 	[STORE_DEVICE_RENAME] = NO_OUT(device_rename),
-	[STORE_DEVICE_REMOVE] = OUT_FROM(device_remove, list_version),
+	[STORE_DEVICE_REMOVE] = WITH_EFFECTS(device_remove, list_version),
 	[STORE_LINK_TOKEN_CREATE] = NO_OUT(link_token_create),
-	[STORE_DEVICE_LINK] = OUT_FROM(device_link, linked_user),
+	[STORE_DEVICE_LINK] = WITH_EFFECTS(device_link, linked_user),
 	[STORE_CONSENT_GET] = OUT_FROM(consent_get, entries),
 	[STORE_CONSENT_SET] = NO_OUT(consent_set),
-	[STORE_KEYS_PUT] = OUT_FROM(keys_put, one_time),
+	[STORE_KEYS_PUT] = WITH_EFFECTS(keys_put, one_time),
 	[STORE_KEYS_STATS] = OUT_FROM(keys_stats, stats),
-	[STORE_CLAIM] = OUT_FROM(claim, answer),
+	[STORE_CLAIM] = WITH_EFFECTS(claim, answer),
 	[STORE_DEVICE_LIST] = OUT_FROM(device_list, list),
 	[STORE_DEVICE_SUBSCRIBE] = OUT_FROM(device_subscribe, list),
 	[STORE_REMOTE_LIST_PUT] = NO_OUT(remote_list_put),
-	[STORE_SEND] = OUT_FROM(send, status),
+	[STORE_SEND] = WITH_EFFECTS(send, status),
 	[STORE_MESSAGE_GET] = OUT_FROM(message_get, info),
-	[STORE_MAILBOX_READ] = OUT_FROM(mailbox_read, items),
-	[STORE_MAILBOX_ACK] = OUT_FROM(mailbox_ack, removed),
+	[STORE_MAILBOX_READ] = OUT_FROM(mailbox_read, displaced),
+	[STORE_MAILBOX_ACK] = WITH_EFFECTS(mailbox_ack, removed),
 	[STORE_EXPIRE] = OUT_FROM(expire, removed),
 	[STORE_RESTORE_MARK] = NO_OUT(restore_mark),
-	[STORE_SOCKET_OPEN] = OUT_FROM(socket_open, socket_key),
+	[STORE_SOCKET_OPEN] = WITH_EFFECTS(socket_open, socket_key),
 	[STORE_SOCKET_CLOSE] = NO_OUT(socket_close),
 	[STORE_DESTINATIONS_LEASE] = OUT_FROM(destinations_lease, taken),
-	[STORE_PROCESS_BURY] = OUT_FROM(process_bury, effects),
-	[STORE_TRANSACTION] = OUT_FROM(transaction, replay),
+	[STORE_PROCESS_BURY] = WITH_EFFECTS(process_bury, effects),
+	[STORE_TRANSACTION] = WITH_EFFECTS(transaction, replay),
 	[STORE_DESTINATIONS_LOAD] = OUT_FROM(destinations_load, destinations),
 	[STORE_DESTINATION_PUT] = NO_OUT(destination_put),
 	[STORE_DESTINATION_REMOVE] = OUT_FROM(destination_remove, removed),
 	[STORE_OUTBOX_READ] = OUT_FROM(outbox_read, items),
-	[STORE_OUTBOX_SETTLE] = OUT_FROM(outbox_settle, effects),
+	[STORE_OUTBOX_SETTLE] = WITH_EFFECTS(outbox_settle, effects),
 	[STORE_OUTBOX_RESET] = OUT_FROM(outbox_reset, destination),
-	[STORE_OUTBOX_EXPIRE] = OUT_FROM(outbox_expire, destination),
+	[STORE_OUTBOX_EXPIRE] = WITH_EFFECTS(outbox_expire, destination),
 	[STORE_PEER_LOAD] = OUT_FROM(peer_load, document),
-	[STORE_PEER_PUT] = NO_OUT(peer_put),
+	[STORE_PEER_PUT] = WITH_EFFECTS(peer_put, effects),
 	[STORE_PEER_ORDER] = NO_OUT(peer_order),
 	[STORE_PEER_ORDERS_READ] = OUT_FROM(peer_orders_read, newest),
 	[STORE_PEERS_LIST] = OUT_FROM(peers_list, peers),
@@ -121,6 +127,15 @@ static enum err mark_seen(struct db *db, int64_t now_ms)
 	return query_run(&query);
 }
 
+/* A refusal has no effects, but for that of SESSION_REFRESH. */
+static void collect_news(struct db *db, const struct store_op *op)
+{
+	size_t effects = operations[op->kind].effects;
+
+	if (effects != 0 && (op->err == ERR_OK || op->kind == STORE_SESSION_REFRESH))
+		db_news_add(db, (const struct effects *)((const char *)op + effects));
+}
+
 enum err db_run(struct db *db, struct store_op *op)
 {
 	const struct operation *operation = &operations[op->kind];
@@ -137,6 +152,7 @@ enum err db_run(struct db *db, struct store_op *op)
 		return err;
 	if (err != ERR_OK)
 		op->err = err;
+	collect_news(db, op);
 	if (op->err == ERR_OK) {
 		db->known_changed |= !keeps_known[op->kind];
 		return mark_seen(db, op->now_ms);
@@ -156,4 +172,5 @@ void db_forget(struct db *db)
 	db_mailbox_forget(db);
 	db_outbox_forget(db);
 	db->outbox_counted = false;
+	db_news_forget(db);
 }

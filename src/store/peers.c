@@ -50,7 +50,11 @@ enum err db_peer_put(struct db *db, struct store_op *op)
 	query_blob(&query, 4, not_null(put->trust));
 	query_blob(&query, 5, not_null(put->before));
 	err = query_run(&query);
-	return err == ERR_OK && query_changes(db) == 0 ? ERR_NOT_FOUND : err;
+	if (err == ERR_OK && query_changes(db) == 0)
+		err = ERR_NOT_FOUND;
+	if (err == ERR_OK && !bytes_equal(put->before, put->trust))
+		effects_peer(&put->effects, op->arena, put->domain);
+	return err;
 }
 
 /* --- lists of remote accounts ----------------------------------------------------------- */

@@ -398,6 +398,7 @@ static enum err postgres_rest(struct backend_connection *connection)
 	bool ended = false;
 	enum err err = db_process_end(db, db->process, &ended);
 
+	db_news_add(db, &(struct effects){.lease = ended});
 	return err == ERR_OK ? restore_rest(db) : err;
 }
 
@@ -469,5 +470,8 @@ const struct backend postgres_backend = {
 	.serve = postgres_serve,
 	.rest = postgres_rest,
 	.idle = postgres_idle,
+	.news_start = postgres_news_start,
+	.news_stop = postgres_news_stop,
+	.news_free = postgres_news_free,
 	.db = postgres_db,
 };

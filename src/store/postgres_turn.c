@@ -59,7 +59,9 @@ enum err postgres_turn_end(struct postgres *postgres)
 	struct db *db = &postgres->db;
 	enum err err = usage_write(db);
 
-	return err == ERR_OK && db->known_changed ? epoch_raise(db) : err;
+	if (err == ERR_OK && db->known_changed)
+		err = epoch_raise(db);
+	return err == ERR_OK ? db_news_tell(db) : err;
 }
 
 /* --- who serves ------------------------------------------------------------------------- */

@@ -56,10 +56,22 @@ enum err db_socket_open(struct db *db, struct store_op *op)
 	err = session_get(db, caller.generation, &former);
 	if (err != ERR_OK)
 		return err;
-	if (former.process != 0 && former.process != db->process)
+	if (former.process != 0 && former.process != db->process) {
 		effects_end(&opened->effects, op->arena, caller.generation, former.socket_key,
 			    CLOSE_DISPLACED);
+		opened->effects.ended->process = former.process;
+	}
 	return session_put(db, caller.generation, &opened->socket_key);
+}
+
+enum err db_socket_is_displaced(struct db *db, int64_t generation, int64_t socket_key,
+				bool *displaced_out)
+{
+	struct holding holding;
+	enum err err = session_get(db, generation, &holding);
+
+	*displaced_out = holding.socket_key > socket_key;
+	return err;
 }
 
 enum err db_socket_close(struct db *db, struct store_op *op)

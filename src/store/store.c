@@ -46,6 +46,7 @@ struct lane {
 struct store {
 	struct lane lanes[LANES];
 	bool serves;
+	struct hearing *hearing; /* NULL: there is no news */
 };
 
 static const enum store_lane lane_of[STORE_KIND_COUNT] = {
@@ -411,6 +412,8 @@ void store_close(struct store **store)
 		pthread_join(s->lanes[i].thread, NULL);
 		inbox_destroy(&s->lanes[i].inbox);
 	}
+	if (s->hearing != NULL)
+		writer->backend->news_free(&s->hearing);
 	if (s->serves && in_transaction(writer, writer->backend->rest) != ERR_OK)
 		log_warn(store_error, "at=close");
 	close_connections(s);
@@ -421,6 +424,23 @@ void store_close(struct store **store)
 bool store_is_shared(const struct store *store)
 {
 	return store->lanes[LANE_WRITE].backend->shared;
+}
+
+enum err store_start_news(struct store *store, struct inbox *inbox,
+			  void (*deliver)(struct message *message, void *receiver))
+{
+	const struct lane *writer = &store->lanes[LANE_WRITE];
+	struct db *db = writer->backend->db(writer->connection);
+
+	if (!store_is_shared(store) || db->process == 0)
+		return ERR_OK;
+	return writer->backend->news_start(store, db, inbox, deliver, &store->hearing);
+}
+
+void store_stop_news(struct store *store)
+{
+	if (store->hearing != NULL)
+		store->lanes[LANE_WRITE].backend->news_stop(store->hearing);
 }
 
 bool store_post(struct store *store, struct store_op *op)

@@ -388,6 +388,22 @@ class Node:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
+class Process(Node):
+    """One more process of a node: the same configuration, data folder and database, but a port
+    and a log of its own."""
+
+    def __init__(self, node, number):
+        self.lab = node.lab
+        self.domain = node.domain
+        self.port = free_port()
+        self.folder = node.folder
+        self.config = node.config
+        self.log = node.lab.folder / f"{node.domain}-{number}.log"
+        self.url = f"https://{node.domain}:{self.port}"
+        self.options = {**node.options, "listen.port": self.port}
+        self._child = None
+
+
 class DirectConnection(http.client.HTTPSConnection):
     """HTTPS to a domain whose address we know better than the system's name servers."""
 
@@ -422,6 +438,14 @@ class Lab:
                                    for name, value in options.items()})
         self.nodes[domain] = node
         return node
+
+    def add_process(self, node):
+        """One more process of that node, which needs a database that can be shared; not
+        started. Nobody is sent to it by DNS."""
+        number = sum(other.domain == node.domain for other in self.nodes.values()) + 1
+        process = Process(node, number)
+        self.nodes[f"{node.domain} {number}"] = process
+        return process
 
     def start(self):
         """The name server and all nodes."""

@@ -88,7 +88,7 @@ static void connect_at(size_t i)
 	struct caller caller = {.generation = DEVICE,
 				.expires_at_ms = clock_now_ms() + MINUTES_MS};
 
-	sessions[i] = session_open(nodes[i].live, &caller, &sockets[i]);
+	sessions[i] = session_open(nodes[i].live, &caller, 0, &sockets[i]);
 }
 
 /* Tells by the first thread; returns how many messages the other one got. */

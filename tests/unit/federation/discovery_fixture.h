@@ -23,6 +23,7 @@ struct store {
 	bool busy, broken;
 	unsigned loads, puts;
 	struct bytes document, trust;
+	struct bytes meanwhile; /* what another process stores before the next put */
 };
 
 bool store_post(struct store *store, struct store_op *op)
@@ -43,6 +44,9 @@ bool store_post(struct store *store, struct store_op *op)
 
 		assert_int_equal(op->kind, STORE_PEER_PUT);
 		store->puts++;
+		if (store->meanwhile.len > 0)
+			store->trust = store->meanwhile;
+		store->meanwhile = (struct bytes){0};
 		if (op->err == ERR_OK && !bytes_equal(put->before, store->trust))
 			op->err = ERR_NOT_FOUND;
 		if (op->err == ERR_OK) {

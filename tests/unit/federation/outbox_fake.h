@@ -54,9 +54,9 @@ struct fake {
 	struct delivery delivery; /* an effect of every settling, if deliver is set */
 	bool deliver;
 	size_t told;
-	bool full, broken, denied, expire_reset;
+	bool full, broken, denied, expire_reset, shared;
 	struct arena *failed_in; /* the arena of the last operation that failed */
-	size_t reads, resets, puts, loads, expires, removed;
+	size_t reads, resets, puts, leases, loads, expires, removed;
 };
 
 static struct fake *fake;
@@ -168,6 +168,12 @@ static inline void fake_remove(struct op_destination_remove *op)
 	fake->removed += (size_t)op->removed;
 }
 
+bool store_is_shared(const struct store *store)
+{
+	assert_ptr_equal(store, fake);
+	return fake->shared;
+}
+
 bool store_post(struct store *store, struct store_op *op)
 {
 	assert_ptr_equal(store, fake);
@@ -191,6 +197,9 @@ bool store_post(struct store *store, struct store_op *op)
 		break;
 	case STORE_DESTINATIONS_LOAD:
 		fake_load((struct op_destinations_load *)op);
+		break;
+	case STORE_DESTINATIONS_LEASE:
+		fake->leases++;
 		break;
 	case STORE_DESTINATION_PUT:
 		fake_put((struct op_destination_put *)op);

@@ -517,6 +517,38 @@ static void keys_that_are_forgotten_are_pinned_anew(void **state)
 	discovery_forget(f->discovery, "nobody.example");
 }
 
+static void keys_that_another_process_was_faster_to_pin_count(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes pinned;
+
+	f->config.federation_hosts.count = 1;
+	assert_int_equal(find(f), ERR_OK);
+	pinned = f->store.trust;
+	forget(f);
+	discovery_forget(f->discovery, "a.example");
+	serve(f, STRANGER, -1);
+	f->store.meanwhile = pinned;
+	assert_int_equal(find(f), ERR_OK);
+	assert_true(f->waiter.peer.trust.conflict);
+	assert_false(believes(f, STRANGER));
+}
+
+static void keys_that_another_process_has_stored_are_taken_over(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.federation_hosts.count = 1;
+	assert_int_equal(find(f), ERR_OK);
+	assert_int_equal(find(f), ERR_OK);
+	assert_int_equal(f->store.loads, 1);
+	discovery_outdate(f->discovery, "a.example");
+	assert_true(discovery_knows(f->discovery, "a.example"));
+	assert_int_equal(find(f), ERR_OK);
+	assert_int_equal(f->store.loads, 2);
+	discovery_outdate(f->discovery, "nobody.example");
+}
+
 /* In every step of the way: who waits is told of the new keys alone, and the old ones stay
  * forgotten. */
 static void a_lookup_under_way_does_not_bring_back_what_is_forgotten(void **state)
@@ -645,6 +677,8 @@ int main(void)
 		TEST(keys_rotate_across_restarts),
 		TEST(a_stranger_does_not_replace_what_is_known),
 		TEST(keys_that_are_forgotten_are_pinned_anew),
+		TEST(keys_that_another_process_was_faster_to_pin_count),
+		TEST(keys_that_another_process_has_stored_are_taken_over),
 		TEST(a_lookup_under_way_does_not_bring_back_what_is_forgotten),
 		TEST(who_waits_for_an_answer_gets_none_that_is_forgotten),
 		TEST(what_failed_is_retried_for_the_operator),

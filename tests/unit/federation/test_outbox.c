@@ -47,6 +47,34 @@ static void items_go_in_order_and_are_settled(void **state)
 	assert_int_equal(fake->puts, 0);
 }
 
+static void what_another_process_has_taken_is_read_from_the_store(void **state)
+{
+	(void)state;
+	put(B, "[1]", false);
+	outboxes_submit(fake->all, window_item_create(B, 1, bytes_of(NULL, 0)));
+	pump();
+	assert_int_equal(fake->reads, 1);
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[1]]}");
+	put(B, "[2]", false);
+	outboxes_submit(fake->all, window_item_create(B, 2, bytes_of(NULL, 0)));
+	put(B, "[3]", true);
+	pump();
+	answer(ERR_OK, 200, ok1);
+	assert_string_equal(tail_of(sent()), "\"seq\":2,\"items\":[[2],[3]]}");
+}
+
+static void destinations_of_a_shared_store_are_leased_before_they_are_loaded(void **state)
+{
+	(void)state;
+	assert_int_equal(fake->leases, 0);
+	fake->shared = true;
+	put(B, "[1]", false);
+	outboxes_load(fake->all);
+	pump();
+	assert_int_equal(fake->leases, 1);
+	assert_string_equal(tail_of(sent()), "\"seq\":1,\"items\":[[1]]}");
+}
+
 static void results_are_settled_by_position(void **state)
 {
 	(void)state;
@@ -671,6 +699,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OUTBOX_TEST(items_go_in_order_and_are_settled),
+		OUTBOX_TEST(what_another_process_has_taken_is_read_from_the_store),
+		OUTBOX_TEST(destinations_of_a_shared_store_are_leased_before_they_are_loaded),
 		OUTBOX_TEST(results_are_settled_by_position),
 		OUTBOX_TEST(results_for_other_items_are_no_verdict),
 		OUTBOX_TEST(an_unsigned_answer_is_no_verdict),

@@ -109,14 +109,20 @@ static struct live *start(void **state)
 	return start_thread(0);
 }
 
-static struct session *connect_device(struct live *live, int socket, int64_t generation)
+static struct session *connect_socket(struct live *live, int socket, int64_t generation,
+				      int64_t socket_key)
 {
 	struct caller caller = {.user = "bob",
 				.device_id = 1,
 				.generation = generation,
 				.expires_at_ms = clock_now_ms() + 60000};
 
-	return session_open(live, &caller, socket_of(socket));
+	return session_open(live, &caller, socket_key, socket_of(socket));
+}
+
+static struct session *connect_device(struct live *live, int socket, int64_t generation)
+{
+	return connect_socket(live, socket, generation, 0);
 }
 
 static void item_set(struct mailbox_item *item, int64_t seq)
@@ -419,6 +425,77 @@ static void ended_and_expired_sessions_are_closed(void **state)
 	finish(&live, session);
 }
 
+static void news_of_an_item_is_read_from_the_mailbox(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	struct delivery news = {.generation = 7, .previous = INT64_MAX, .item = {.seq = 3}};
+
+	answer(0, 0, false);
+	live_tell(live, &(struct effects){.deliveries = &news});
+	assert_int_equal(asked->after, 0);
+	answer(3, 1, false);
+	assert_int_equal(count_of(0, "\"seq\":3"), 1);
+	finish(&live, session);
+}
+
+static void refresh_lets_every_session_look_into_its_mailbox(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+
+	answer(4, 1, false);
+	assert_null(asked);
+	live_tell(live, &(struct effects){.refresh = true});
+	assert_int_equal(asked->after, 4);
+	answer(5, 1, false);
+	assert_int_equal(count_of(0, "\"seq\":5"), 1);
+	finish(&live, session);
+}
+
+static void end_of_another_socket_of_the_device_is_not_that_of_this_one(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_socket(live, 0, 7, 22);
+	struct session_end end = {.generation = 7, .socket_key = 21, .code = CLOSE_DISPLACED};
+
+	live_tell(live, &(struct effects){.ended = &end});
+	assert_int_equal(sockets[0].closed, 0);
+	end.socket_key = 22;
+	live_tell(live, &(struct effects){.ended = &end});
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	finish(&live, session);
+}
+
+/* Whatever order it is told in, and also where it is never told. */
+static void socket_asks_whether_it_is_still_the_last_at_first_and_at_a_refresh(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_socket(live, 0, 7, 22);
+
+	assert_int_equal(asked->socket_key, 22);
+	answer(1, 1, true);
+	assert_int_equal(asked->socket_key, 0); /* of others it would have been told */
+	answer(0, 0, false);
+	live_tell(live, &(struct effects){.refresh = true});
+	assert_int_equal(asked->socket_key, 22);
+	asked->displaced = true;
+	answer(0, 0, false);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	finish(&live, session);
+}
+
+static void answer_from_before_a_refresh_says_nothing_about_the_socket(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_socket(live, 0, 7, 22);
+
+	live_tell(live, &(struct effects){.refresh = true});
+	answer(0, 0, false);
+	assert_int_equal(asked->socket_key, 22);
+	finish(&live, session);
+}
+
 static void socket_that_goes_during_a_read_is_forgotten_after_it(void **state)
 {
 	struct live *live = start(state);
@@ -445,6 +522,12 @@ int main(void)
 		cmocka_unit_test(slow_socket_is_not_flooded_and_catches_up),
 		cmocka_unit_test(full_store_is_asked_again_at_the_next_tick),
 		cmocka_unit_test(ended_and_expired_sessions_are_closed),
+		cmocka_unit_test(news_of_an_item_is_read_from_the_mailbox),
+		cmocka_unit_test(refresh_lets_every_session_look_into_its_mailbox),
+		cmocka_unit_test(end_of_another_socket_of_the_device_is_not_that_of_this_one),
+		cmocka_unit_test(
+			socket_asks_whether_it_is_still_the_last_at_first_and_at_a_refresh),
+		cmocka_unit_test(answer_from_before_a_refresh_says_nothing_about_the_socket),
 		cmocka_unit_test(socket_that_goes_during_a_read_is_forgotten_after_it),
 	};
 
