@@ -55,6 +55,9 @@ struct backend {
 extern const struct backend sqlite_backend;
 extern const struct backend postgres_backend;
 
+/* (ahead.c) On the write lane, before the operations of a batch. */
+enum err db_ask_ahead(struct db *db, const struct store_op *first) MUST_CHECK;
+
 /* (store.c) The one that store.url names; NULL: it is not built in, which is logged. */
 const struct backend *backend_find(const struct store_config *config);
 

@@ -33,6 +33,7 @@ struct db {
 	struct destination_entry
 		*destinations; /* by domain: key, last position, items, bytes */
 	struct known *known;   /* devices, recipients, consent (known.h) */
+	int64_t batch;	       /* since the start (ahead.c) */
 	bool outbox_counted;   /* the metric is right: no batch was rolled back since */
 	struct usage *changed; /* of these, what has to be written to its row (usage.h) */
 	int64_t next_seq;      /* 0: not loaded */

@@ -27,6 +27,7 @@ struct driver {
 	/* Others write too, at other times: what the write lane remembers of queues is also on
 	 * rows (usage.h). */
 	bool shared;
+	bool is_remote; /* each question is a round trip */
 	/* The driver's own prepared statement; NULL: failed. */
 	void *(*prepare)(struct db *db, const char *sql, const char **reason_out);
 	void (*finalize)(struct db *db, void *prepared);

@@ -4,6 +4,7 @@
  */
 #include "known.h"
 
+#include "restante/crypto.h"
 #include "restante/log.h"
 
 #include <stddef.h>
@@ -43,6 +44,14 @@ struct known_key known_recipient(const char *name)
 struct known_key known_consent(int64_t account_key, const char *address)
 {
 	return make_key(KNOWN_CONSENT, account_key, address);
+}
+
+struct known_key known_message(enum known_kind kind, const uint8_t id[MESSAGE_ID_SIZE])
+{
+	char id_text[UUID_TEXT_SIZE];
+
+	uuid7_format(id, id_text);
+	return make_key(kind, 0, id_text);
 }
 
 static size_t key_size(const struct known_key *key)

@@ -238,6 +238,7 @@ static int64_t postgres_total_changes(struct db *db)
 
 const struct driver postgres_driver = {
 	.shared = true,
+	.is_remote = true,
 	.prepare = postgres_prepare,
 	.finalize = postgres_finalize,
 	.bind = postgres_bind,

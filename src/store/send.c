@@ -51,6 +51,7 @@ static enum err sent_put(struct db *db, struct op_send *send, int64_t generation
 		db, "INSERT INTO sent (message_id, generation, recipient, status, sent_ms,"
 		    " position, over_quota) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 
+	known_drop(db, known_message(KNOWN_UNSENT, send->message->id));
 	send->status = position == 0 ? MESSAGE_STORED : MESSAGE_QUEUED;
 	send->server_timestamp_ms = send->op.now_ms;
 	query_blob(&query, 1, bytes_of(send->message->id, MESSAGE_ID_SIZE));
@@ -253,7 +254,7 @@ enum err db_send(struct db *db, struct store_op *op)
 	struct address from;
 	enum err err = db_caller_get(db, &send->caller, &caller);
 
-	if (err == ERR_OK && !message->ephemeral)
+	if (err == ERR_OK && !message->ephemeral && !db_is_new(db, KNOWN_UNSENT, message->id))
 		err = sent_find(db, send, caller.generation);
 	if (err != ERR_OK || send->duplicate)
 		return err;

@@ -119,6 +119,8 @@ static enum commit run_and_commit(struct lane *lane, struct store_op *first)
 	enum commit commit = COMMIT_FAILED;
 	enum err err = ERR_OK;
 
+	if (lane->kind == LANE_WRITE)
+		err = db_ask_ahead(lane->backend->db(lane->connection), first);
 	for (struct store_op *op = first; op != NULL && err == ERR_OK; op = next_op(op))
 		err = run_op(lane, op);
 	if (err == ERR_OK)

@@ -4,6 +4,7 @@
  * taken, and what becomes of each item. Items and the stream's row are one step. On the
  * write lane.
  */
+#include "known.h"
 #include "mail.h"
 
 #include "restante/clock.h"
@@ -105,6 +106,7 @@ static enum err received_put(struct intake *intake, const struct fed_item *item,
 		intake->db, "INSERT INTO received (received_ms, message_id, sender, recipient,"
 			    " over_quota) VALUES (?1, ?2, ?3, ?4, ?5)");
 
+	known_drop(intake->db, known_message(KNOWN_UNRECEIVED, item->message.id));
 	query_int(&query, 1, intake->op->op.now_ms);
 	query_blob(&query, 2, bytes_of(item->message.id, MESSAGE_ID_SIZE));
 	query_text(&query, 3, sender);
@@ -212,8 +214,10 @@ static enum err message_take(struct intake *intake, const struct fed_item *item,
 	const char *sender = device_address(intake, item);
 	struct device_ids over_quota = {0};
 	bool found = false;
-	enum err err = received_find(intake, item, sender, &found, &over_quota);
+	enum err err = ERR_OK;
 
+	if (!db_is_new(intake->db, KNOWN_UNRECEIVED, item->message.id))
+		err = received_find(intake, item, sender, &found, &over_quota);
 	if (err != ERR_OK)
 		return err;
 	if (found) {

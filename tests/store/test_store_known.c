@@ -7,6 +7,8 @@
 #include "fault.h"
 #include "mail.h"
 
+#include "restante/metrics.h"
+
 #include <sched.h>
 
 /* Two who have written to each other. */
@@ -156,6 +158,65 @@ static void what_was_rolled_back_is_not_remembered(void **state)
 	assert_int_equal(send.op.err, ERR_UNAVAILABLE);
 }
 
+/* As one batch. */
+static void send_together(struct contract *contract, struct op_send *sends, size_t count)
+{
+	struct op_invite_create first = {0};
+
+	contract_prepare(contract, &first.op, STORE_INVITE_CREATE);
+	fault_hold_lane(true);
+	assert_true(store_post(contract->store, &first.op));
+	while (!fault_lane_is_held())
+		sched_yield();
+	for (size_t i = 0; i < count; i++) {
+		contract_prepare(contract, &sends[i].op, STORE_SEND);
+		assert_true(store_post(contract->store, &sends[i].op));
+	}
+	fault_hold_lane(false);
+	for (size_t i = 0; i <= count; i++)
+		assert_non_null(inbox_wait(contract->inbox, 1));
+}
+
+static void what_is_sent_again_in_a_batch_is_known_by_its_id(void **state)
+{
+	struct pair pair = make_pair(*state);
+	struct message_request *old = MAIL_TO(*state, &pair.bob);
+	struct message_request *new = MAIL_TO(*state, &pair.bob);
+	int64_t commits = metric_get(METRIC_store_commits_total);
+	const struct message_request *order[] = {new, old, new, MAIL_TO(*state, &pair.bob)};
+	struct op_send sends[4] = {0};
+
+	mail_ack_all(*state, &pair.bob);
+	mail_send_ok(*state, &pair.ann, old);
+	for (size_t i = 0; i < 4; i++)
+		sends[i] = (struct op_send){.caller = pair.ann.caller, .message = order[i]};
+	send_together(*state, sends, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(sends[i].op.err, ERR_OK);
+		assert_int_equal(sends[i].duplicate, i == 1 || i == 2);
+	}
+	assert_int_equal(mail_count(*state, &pair.bob), 3);
+	/* The two before, the one that held the lane, and the batch, which was not replayed. */
+	assert_int_equal(metric_get(METRIC_store_commits_total), commits + 4);
+}
+
+static void what_comes_again_in_a_transaction_is_known_by_its_id(void **state)
+{
+	struct pair pair = make_pair(*state);
+	struct fed_item old = fed_message(MAIL_TO(*state, &pair.bob), REMOTE);
+	struct fed_item new = fed_message(MAIL_TO(*state, &pair.bob), REMOTE);
+	struct fed_item items[] = {new, old, new};
+	struct op_transaction op;
+
+	mail_ack_all(*state, &pair.bob);
+	fed_take_one(*state, 1, old);
+	op = fed_take(*state, "stream", 2, 2, items, 3);
+	assert_string_equal((const char *)op.answer.data,
+			    "{\"acked\":4,\"results\":[{\"seq\":3,\"code\":\"duplicate\"},"
+			    "{\"seq\":4,\"code\":\"duplicate\"}]}");
+	assert_int_equal(mail_count(*state, &pair.bob), 2);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 int main(void)
@@ -170,6 +231,8 @@ int main(void)
 		T(a_deleted_account_neither_sends_nor_receives),
 		T(receipts_end_when_they_are_turned_off),
 		T(what_was_rolled_back_is_not_remembered),
+		T(what_is_sent_again_in_a_batch_is_known_by_its_id),
+		T(what_comes_again_in_a_transaction_is_known_by_its_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
