@@ -40,6 +40,11 @@ def text(item):
     return b64decode(item["content"]).decode()
 
 
+def wait_acked(phone):
+    wait_until(lambda: all(item["kind"] != "envelope" for item in phone.client.mailbox()["items"]),
+               "the acknowledgement")
+
+
 def net_threads(node):
     """What each has run so far, in ns."""
     spent = {}
@@ -88,6 +93,7 @@ def test_all_threads_serve_and_everything_arrives_in_order(node, phones):
                     assert [text(item) for item in items if item["from"] == other.address] \
                         == [str(n) for n in range(LETTERS)]
             ws.ack(up_to=items[-1]["seq"])
+            wait_acked(phone)
     after = net_threads(node)
     assert all(after[name] > before[name] for name in before)
 
@@ -104,6 +110,7 @@ def test_the_last_socket_of_a_device_displaces_the_others_wherever_they_are(node
         item, = sockets[-1].envelopes()
         assert text(item) == "to the last"
         sockets[-1].ack(up_to=item["seq"])
+        wait_acked(bob)
 
 
 def test_of_sockets_that_come_at_once_one_is_left(node, phones):
@@ -121,6 +128,7 @@ def test_of_sockets_that_come_at_once_one_is_left(node, phones):
         post(alice, letter(alice, bob.address, "to one"))
         got = [what_it_got(ws) for ws in sockets]
         assert sorted(got, key=str) == [4409] * (PHONES - 1) + ["to one"]
+        wait_acked(bob)
         for ws in sockets:
             ws.close()
 
@@ -153,6 +161,7 @@ def test_acknowledging_by_http_makes_room_at_the_socket(node, phones):
                 bob.client.ack(up_to=items[-1]["seq"])
                 items += ws.envelopes(44)
                 ws.ack(up_to=items[-1]["seq"])
+                wait_acked(bob)
             assert len(others) == round
         bob.client.close()
 
