@@ -109,7 +109,7 @@ AT_START = "SELECT count(*) FROM outbox"
 # The whole of a table or of an index; and what belongs to all, for the sake of one device.
 WHOLE = re.compile(r"\bSCAN (mailbox|outbox|o)\b|Seq Scan on (mailbox|outbox)\b"
                    r"|using \w+ on (mailbox|outbox)\b[^\n]*(?!\n *Index Cond)(\n|$)")
-OF_ALL = re.compile(r"Index Cond: \(seq [<>]")
+OF_ALL = re.compile(r"Index Cond: \(+seq [<>]")
 
 
 def reads_too_much(sql, lines):
