@@ -130,7 +130,7 @@ def main():
     others.add_argument("--report", action="store_true",
                         help="the cases that count most, five times, and the other servers beside:"
                         " a table in build/bench/report.md")
-    parser.add_argument("--size", choices=SIZES)
+    parser.add_argument("--size", choices=SIZES, help="default: full, for --report report")
     parser.add_argument("--messages", type=int, help="of a flow as fast as it goes")
     parser.add_argument("--queued", type=int, help="messages that catchup queues")
     parser.add_argument("--rows", type=numbers, metavar="N,N...",
@@ -140,6 +140,8 @@ def main():
     cases = (compare.CASES if options.against else
              STORE_CASES if options.store == "postgres" else
              [name for name in CASES if name not in ONLY_POSTGRES])
+    if options.report and options.case:
+        parser.error("--report has cases of its own")
     for name in options.case:
         if name not in cases:
             parser.error(f"no case {name}: there are {', '.join(cases)}")
