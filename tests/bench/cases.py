@@ -362,7 +362,7 @@ def filled_row(node, began, count):
 def database_rows(size, node):
     fill_outboxes(node, ["waits.test"], min(size.rows[-1], 100_000))
     found = plans(node)
-    return [row("one batch of housekeeping", **batch_of(node)),
+    return [row("one batch of housekeeping", **batch_of(node, size.rows[-1])),
             row("plans", plans=found,
                 too_much=[sql for sql, lines in found.items() if reads_too_much(sql, lines)])]
 

@@ -83,13 +83,13 @@ def ask(node, what, *arguments):
     return text
 
 
-def batch_of(node):
+def batch_of(node, waiting):
     """What one batch of housekeeping takes that removes as much as it may."""
-    expire(node, BATCHES * BATCH)
-    batches = [json.loads(ask(node, "expire", BATCH)) for _ in range(BATCHES)]
-    batches = [batch for batch in batches if batch["rows"] > 0]
-    return {"batch_rows": max(batch["rows"] for batch in batches),
-            "batch_ms": round(statistics.median(batch["ns"] for batch in batches) / 1e6, 2)}
+    batch = min(BATCH, waiting // 20)
+    expire(node, 2 * BATCHES * batch)
+    taken = [json.loads(ask(node, "expire", batch)) for _ in range(BATCHES)]
+    return {"batch_rows": min(one["rows"] for one in taken),
+            "batch_ms": round(statistics.median(one["ns"] for one in taken) / 1e6, 2)}
 
 
 def plans(node):

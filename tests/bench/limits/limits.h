@@ -24,7 +24,7 @@ _Noreturn void limit_serve(const char *certificate, const char *key);
 /* The plans of statements on mailboxes and outboxes, each a line with its text, and lines that
  * begin with a tab. Nothing is changed. The domain has two accounts at least. */
 void limit_plans(const char *data_dir, const char *url, const char *domain);
-/* One batch of housekeeping. */
+/* Two batches of housekeeping, and how long the second one takes. */
 void limit_expire(const char *data_dir, const char *url, const char *domain, size_t limit);
 
 #endif

