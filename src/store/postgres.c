@@ -40,8 +40,9 @@ enum err postgres_log(const struct postgres *postgres, const char *at)
 
 /* The end of a session that nobody is left of is seen by the server within seconds, for what
  * it was about to commit is waited for. Rows of queues are gone soon: scans of an index mark in
- * it which are, for the next not to look at them again, and scans by bitmap do not. The reader
- * sees one state of the database. */
+ * it which are, for the next not to look at them again, and scans by bitmap do not. Statements
+ * find few rows by an index, whatever the values: they are planned once, and not for the size
+ * that a table has at that moment. The reader sees one state of the database. */
 static enum err set_up(struct postgres *postgres)
 {
 	struct pg_link *link = &postgres->link;
@@ -56,6 +57,9 @@ static enum err set_up(struct postgres *postgres)
 	pg_send_text(link, "SET tcp_keepalives_interval = 5");
 	pg_send_text(link, "SET tcp_keepalives_count = 2");
 	pg_send_text(link, "SET enable_bitmapscan = off");
+	pg_send_text(link, "SET enable_seqscan = off");
+	pg_send_text(link, "SET plan_cache_mode = force_generic_plan");
+	pg_send_text(link, "SET jit = off");
 	if (postgres->db.lane == LANE_WRITE) {
 		pg_send_text(link, "SET synchronous_commit = on");
 	} else {
