@@ -7,7 +7,7 @@ import random
 import resource
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import stores
 from generator import Generator, new_flow
@@ -407,10 +407,10 @@ def processes(size):
 def processes_rows(size, count):
     name = f"{count} process{'es' if count > 1 else ''}"
     with world("a.test") as (generator, a):
-        generator.lab.names.apply()
+        generator.lab.start()
         nodes = [a, *(another_process(a, number) for number in range(2, count + 1))]
         try:
-            for node in nodes:
+            for node in nodes[1:]:
                 node.start()
         except LabError as problem:
             return [row(f"{name}: refused", note=str(problem).splitlines()[-1])]
