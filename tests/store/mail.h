@@ -7,6 +7,9 @@
 #define TEST_STORE_MAIL_H
 
 #include "contract.h"
+#include "fault.h"
+
+#include <sched.h>
 
 #define REMOTE "rita@b.example"
 
@@ -67,6 +70,26 @@ static UNUSED struct op_send mail_send(struct contract *contract,
 
 	RUN(contract, SEND, &send);
 	return send;
+}
+
+/* As one batch. */
+static UNUSED void mail_send_together(struct contract *contract, struct op_send *sends,
+				      size_t count)
+{
+	struct op_invite_create first = {0};
+
+	contract_prepare(contract, &first.op, STORE_INVITE_CREATE);
+	fault_hold_lane(true);
+	assert_true(store_post(contract->store, &first.op));
+	while (!fault_lane_is_held())
+		sched_yield();
+	for (size_t i = 0; i < count; i++) {
+		contract_prepare(contract, &sends[i].op, STORE_SEND);
+		assert_true(store_post(contract->store, &sends[i].op));
+	}
+	fault_hold_lane(false);
+	for (size_t i = 0; i <= count; i++)
+		assert_non_null(inbox_wait(contract->inbox, 1));
 }
 
 static UNUSED void mail_send_ok(struct contract *contract, const struct contract_device *from,

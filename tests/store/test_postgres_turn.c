@@ -320,6 +320,27 @@ static void a_message_that_comes_by_both_processes_is_delivered_once(void **stat
 	assert_int_equal(mail_count(&cluster->at[1], &couple.bob), 1);
 }
 
+/* What a batch has asked about ids holds for that batch alone. */
+static void a_message_that_was_refused_here_and_went_there_is_delivered_once(void **state)
+{
+	struct cluster *cluster = *state;
+	struct contract *here = &cluster->at[0];
+	struct couple couple = couple_make(cluster);
+	struct message_request *message = MAIL_TO(here, &couple.bob);
+	struct message_request wrong = *message;
+	struct op_send sends[] = {
+		{.caller = couple.ann.caller, .message = &wrong},
+		{.caller = couple.ann.caller, .message = MAIL_TO(here, &couple.bob)},
+	};
+
+	wrong.n_envelopes = 0;
+	mail_send_together(here, sends, 2);
+	assert_int_equal(sends[0].op.err, ERR_DEVICES_MISMATCH);
+	mail_send_ok(&cluster->at[1], &couple.ann, message);
+	assert_true(mail_send(here, &couple.ann, message).duplicate);
+	assert_int_equal(mail_count(here, &couple.bob), 2);
+}
+
 static bool claim_gets_one_time_key(struct contract *contract, const char *claim_id)
 {
 	struct claim_request *claim = arena_new(contract->arena, struct claim_request);
@@ -658,6 +679,7 @@ int main(void)
 		T(many_letters_through_two_processes_make_one_order),
 		T(many_letters_to_another_node_lie_without_gaps),
 		T(a_message_that_comes_by_both_processes_is_delivered_once),
+		T(a_message_that_was_refused_here_and_went_there_is_delivered_once),
 		T(a_one_time_key_goes_out_once),
 		T(a_stream_of_another_node_goes_on_at_either),
 		T(a_removed_device_is_refused_by_the_other_process),

@@ -158,25 +158,6 @@ static void what_was_rolled_back_is_not_remembered(void **state)
 	assert_int_equal(send.op.err, ERR_UNAVAILABLE);
 }
 
-/* As one batch. */
-static void send_together(struct contract *contract, struct op_send *sends, size_t count)
-{
-	struct op_invite_create first = {0};
-
-	contract_prepare(contract, &first.op, STORE_INVITE_CREATE);
-	fault_hold_lane(true);
-	assert_true(store_post(contract->store, &first.op));
-	while (!fault_lane_is_held())
-		sched_yield();
-	for (size_t i = 0; i < count; i++) {
-		contract_prepare(contract, &sends[i].op, STORE_SEND);
-		assert_true(store_post(contract->store, &sends[i].op));
-	}
-	fault_hold_lane(false);
-	for (size_t i = 0; i <= count; i++)
-		assert_non_null(inbox_wait(contract->inbox, 1));
-}
-
 static void what_is_sent_again_in_a_batch_is_known_by_its_id(void **state)
 {
 	struct pair pair = make_pair(*state);
@@ -190,7 +171,7 @@ static void what_is_sent_again_in_a_batch_is_known_by_its_id(void **state)
 	mail_send_ok(*state, &pair.ann, old);
 	for (size_t i = 0; i < 4; i++)
 		sends[i] = (struct op_send){.caller = pair.ann.caller, .message = order[i]};
-	send_together(*state, sends, 4);
+	mail_send_together(*state, sends, 4);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(sends[i].op.err, ERR_OK);
 		assert_int_equal(sends[i].duplicate, i == 1 || i == 2);
