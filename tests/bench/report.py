@@ -46,11 +46,12 @@ class Line:
     less_is_better: bool = False
 
 
-def steady_lines(case):
+def steady_lines(case, p50="", p99=""):
     rows = (case, "100 messages a second"), (case, "100 messages a second")
-    return [Line(f"`{case}`, 100 a second: {what}", value, *rows, less_is_better=True)
-            for what, value in (("ms, p50", latency("p50")), ("ms, p99", latency("p99")),
-                                ("µs CPU a message", cpu_us))]
+    return [Line(f"`{case}`, 100 a second: {what}", value, *rows, target, less_is_better=True)
+            for what, value, target in (("ms, p50", latency("p50"), p50),
+                                        ("ms, p99", latency("p99"), p99),
+                                        ("µs CPU a message", cpu_us, ""))]
 
 
 def idle_line(name, row, beside, **more):
@@ -60,24 +61,27 @@ def idle_line(name, row, beside, **more):
 
 LINES = [
     Line("`local`, one message a frame", per_cpu_second, ("local", "one message"),
-         ("local", "as fast")),
-    Line("`local`, 16 a frame", per_cpu_second, ("local", "16 messages")),
+         ("local", "as fast"), target="≥ 18,000"),
+    Line("`local`, 16 a frame", per_cpu_second, ("local", "16 messages"),
+         target="≥ 30,000"),
     Line("`federated`, one message a frame", per_cpu_second, ("federated", "one message"),
-         ("federated", "as fast")),
-    Line("`federated`, 16 a frame", per_cpu_second, ("federated", "16 messages")),
+         ("federated", "as fast"), target="≥ 12,000"),
+    Line("`federated`, 16 a frame", per_cpu_second, ("federated", "16 messages"),
+         target="≥ 18,000"),
     Line("`offline_local`, stored", per_cpu_second, ("offline_local", "stored"),
-         ("offline_local", "stored")),
+         ("offline_local", "stored"), target="≥ 18,000"),
     Line("`offline_local`, taken", per_cpu_second, ("offline_local", "taken"),
          ("offline_local", "taken")),
     Line("`offline`, stored", per_cpu_second, ("offline", "until all"),
-         ("offline_federated", "stored")),
+         ("offline_federated", "stored"), target="≥ 18,000"),
     Line("`offline`, taken", per_cpu_second, ("offline", "drained"),
          ("offline_federated", "taken")),
-    Line("`catchup`", per_cpu_second, ("catchup", "catch-up")),
-    *steady_lines("local"), *steady_lines("federated"),
+    Line("`catchup`", per_cpu_second, ("catchup", "catch-up"),
+         target="≥ 25,000"),
+    *steady_lines("local"), *steady_lines("federated", "≤ 1.5", "≤ 3"),
     idle_line("without TLS, the first 1,000", "without TLS, 1,000", "without", target="≤ 3.5"),
     idle_line("without TLS, up to 10,000", "without TLS, 10,000", "without", target="≤ 3.5"),
-    idle_line("with TLS", "with TLS, 10,000", "with TLS"),
+    idle_line("with TLS", "with TLS, 10,000", "with TLS", target="≤ 18"),
 ]
 
 
