@@ -59,9 +59,8 @@ struct prekeys_low {
 	int64_t pq;
 };
 
-/* What is known of a domain has changed: what is remembered of it is out of date. */
-struct peer_change {
-	struct peer_change *next;
+struct named {
+	struct named *next;
 	char domain[DOMAIN_SIZE];
 };
 
@@ -72,10 +71,11 @@ struct effects {
 	struct list_hint *list_hints;
 	struct prekeys_low *low;
 	/* Of several processes that serve one database. */
-	struct peer_change *peers;
-	int processes; /* that there are now; 0: no change */
-	bool lease;    /* there are destinations that no process sends to */
-	bool refresh;  /* news may have been missed: read whatever there is */
+	struct named *changed; /* what is remembered of these domains is out of date */
+	struct named *heard;   /* these have called: what waits for them may be sent */
+	int processes;	       /* that there are now; 0: no change */
+	bool lease;	       /* there are destinations that no process sends to */
+	bool refresh;	       /* news may have been missed: read whatever there is */
 };
 
 /* In which another thread hands effects to the net thread. */
@@ -96,6 +96,6 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 		  const char *address, int64_t list_version);
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
-void effects_peer(struct effects *effects, struct arena *arena, const char *domain);
+void effects_name(struct named **list, struct arena *arena, const char *domain);
 
 #endif

@@ -152,8 +152,10 @@ static void tell_federation(struct node *node, const struct effects *effects)
 	struct federation *federation = node->shared->federation;
 
 	federation_submit(federation, &node->submitted, effects->outbound);
-	for (const struct peer_change *peer = effects->peers; peer != NULL; peer = peer->next)
+	for (const struct named *peer = effects->changed; peer != NULL; peer = peer->next)
 		federation_peer_changed(federation, peer->domain);
+	for (const struct named *peer = effects->heard; peer != NULL; peer = peer->next)
+		federation_heard(federation, peer->domain);
 	if (effects->lease || effects->refresh)
 		federation_load(federation);
 }

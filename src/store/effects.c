@@ -76,11 +76,11 @@ void effects_low(struct effects *effects, struct arena *arena, int64_t generatio
 	effects->low = low;
 }
 
-void effects_peer(struct effects *effects, struct arena *arena, const char *domain)
+void effects_name(struct named **list, struct arena *arena, const char *domain)
 {
-	struct peer_change *peer = arena_new(arena, struct peer_change);
+	struct named *named = arena_new(arena, struct named);
 
-	memcpy(peer->domain, domain, strlen(domain) + 1);
-	peer->next = effects->peers;
-	effects->peers = peer;
+	memcpy(named->domain, domain, strlen(domain) + 1);
+	named->next = *list;
+	*list = named;
 }

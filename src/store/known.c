@@ -46,6 +46,11 @@ struct known_key known_consent(int64_t account_key, const char *address)
 	return make_key(KNOWN_CONSENT, account_key, address);
 }
 
+struct known_key known_heard(const char *domain)
+{
+	return make_key(KNOWN_HEARD, 0, domain);
+}
+
 struct known_key known_message(enum known_kind kind, const uint8_t id[MESSAGE_ID_SIZE])
 {
 	char id_text[UUID_TEXT_SIZE];

@@ -17,7 +17,8 @@ enum known_kind {
 	KNOWN_RECIPIENT,
 	KNOWN_CONSENT,
 	KNOWN_UNSENT,
-	KNOWN_UNRECEIVED
+	KNOWN_UNRECEIVED,
+	KNOWN_HEARD
 };
 
 struct known_key {
@@ -29,6 +30,8 @@ struct known_key {
 struct known_key known_device(int64_t generation);
 struct known_key known_recipient(const char *name);
 struct known_key known_consent(int64_t account_key, const char *address);
+/* When other processes were told last that this domain has called. */
+struct known_key known_heard(const char *domain);
 /* KNOWN_UNSENT, KNOWN_UNRECEIVED: the number of the batch that has asked. */
 struct known_key known_message(enum known_kind kind, const uint8_t id[MESSAGE_ID_SIZE]);
 /* (ahead.c) Has this batch asked, and it was not there? False: not known. */

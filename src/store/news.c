@@ -90,8 +90,10 @@ void news_write(struct text *out, const struct effects *effects)
 		hint_write(out, h);
 	for (const struct prekeys_low *l = effects->low; l != NULL; l = l->next)
 		low_write(out, l);
-	for (const struct peer_change *p = effects->peers; p != NULL; p = p->next)
-		word_add(out, ALL, ALL, arena_printf(out->arena, "p %s", p->domain));
+	for (const struct named *n = effects->changed; n != NULL; n = n->next)
+		word_add(out, ALL, ALL, arena_printf(out->arena, "p %s", n->domain));
+	for (const struct named *n = effects->heard; n != NULL; n = n->next)
+		word_add(out, ALL, ALL, arena_printf(out->arena, "c %s", n->domain));
 	if (effects->lease)
 		word_add(out, ALL, ALL, "l");
 }
@@ -224,13 +226,13 @@ static bool low_read(struct word *word, struct effects *effects)
 	return is_good(word);
 }
 
-static bool peer_read(struct word *word, struct effects *effects)
+static bool name_read(struct word *word, struct named **list)
 {
 	char domain[DOMAIN_SIZE];
 
 	domain_take(word, domain);
 	if (is_good(word))
-		effects_peer(effects, word->arena, domain);
+		effects_name(list, word->arena, domain);
 	return is_good(word);
 }
 
@@ -256,7 +258,9 @@ static bool word_read(struct word *word, struct effects *effects)
 	case 'k':
 		return low_read(word, effects);
 	case 'p':
-		return peer_read(word, effects);
+		return name_read(word, &effects->changed);
+	case 'c':
+		return name_read(word, &effects->heard);
 	case 'l':
 		return lease_read(word, effects);
 	default:

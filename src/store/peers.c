@@ -53,7 +53,7 @@ enum err db_peer_put(struct db *db, struct store_op *op)
 	if (err == ERR_OK && query_changes(db) == 0)
 		err = ERR_NOT_FOUND;
 	if (err == ERR_OK && !bytes_equal(put->before, put->trust))
-		effects_peer(&put->effects, op->arena, put->domain);
+		effects_name(&put->effects.changed, op->arena, put->domain);
 	return err;
 }
 

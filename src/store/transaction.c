@@ -10,6 +10,7 @@
 #include "restante/clock.h"
 #include "restante/crypto.h"
 
+#define HEARD_EVERY_MS	(30 * SECONDS_MS)
 /* Devices that hear of changed lists because of one transaction. Hints may be left out. */
 #define HINTS_MAX	10000
 /* Device lists in one answer, about. The sender reads 4 MiB of it at most: without its
@@ -423,6 +424,20 @@ static enum err items_take(struct intake *intake)
 	return err == ERR_OK ? stream_advance(intake->db, op) : err;
 }
 
+/* What waits for its domain may be another process's to send, which does not see it call. */
+static void heard_tell(struct db *db, struct op_transaction *op)
+{
+	struct known_key key = known_heard(op->origin);
+	int64_t told_ms = 0;
+
+	if (db->processes < 2 ||
+	    (known_get(db, key, &told_ms) && op->op.now_ms - told_ms < HEARD_EVERY_MS))
+		return;
+	known_drop(db, key);
+	known_put(db, key, &op->op.now_ms, sizeof op->op.now_ms);
+	effects_name(&op->effects.heard, op->op.arena, op->origin);
+}
+
 /* 63 bits: no two domains that matter have the same. */
 static int64_t origin_hash(const char *domain)
 {
@@ -445,6 +460,7 @@ enum err db_transaction(struct db *db, struct store_op *op)
 	enum verdict verdict = STREAM_BROKEN;
 	enum err err;
 
+	heard_tell(db, taken);
 	if (taken->transaction->n_ephemeral > 0)
 		return ephemeral_take(&intake);
 	err = stream_check(db, taken, &verdict);

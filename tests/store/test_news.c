@@ -136,14 +136,17 @@ static void hints_and_low_prekeys_are_told_to_the_device(void **state)
 
 static void peers_and_leases_are_told_to_all(void **state)
 {
-	struct peer_change peer = {.domain = "b.example"};
+	struct named changed = {.domain = "b.example"};
+	struct named heard = {.domain = "c.example"};
 	const struct effects *read;
 
 	(void)state;
-	assert_string_equal(written(&(struct effects){.peers = &peer, .lease = true}),
-			    "[null,null,\"p b.example\"],[null,null,\"l\"]");
-	read = read_all("p b.example\nl");
-	assert_string_equal(read->peers->domain, "b.example");
+	assert_string_equal(
+		written(&(struct effects){.changed = &changed, .heard = &heard, .lease = true}),
+		"[null,null,\"p b.example\"],[null,null,\"c c.example\"],[null,null,\"l\"]");
+	read = read_all("p b.example\nc c.example\nl");
+	assert_string_equal(read->changed->domain, "b.example");
+	assert_string_equal(read->heard->domain, "c.example");
 	assert_true(read->lease);
 }
 

@@ -369,6 +369,20 @@ static void a_one_time_key_goes_out_once(void **state)
 	assert_true(claim_gets_one_time_key(&cluster->at[1], "c1")); /* the same answer */
 }
 
+static void that_another_node_has_called_is_told_once_in_a_while(void **state)
+{
+	struct cluster *cluster = *state;
+	struct contract *at = &cluster->at[0];
+	struct contract_device ann = contract_register(at, "ann");
+	struct fed_item item = fed_message(MAIL_TO(at, &ann), REMOTE);
+	const struct op_transaction first = fed_take(at, "s", 1, 1, &item, 1);
+
+	assert_string_equal(first.effects.heard->domain, "b.example");
+	assert_null(fed_take(at, "s", 2, 2, &item, 1).effects.heard);
+	contract_now += MINUTES_MS;
+	assert_non_null(fed_take(at, "s", 3, 3, &item, 1).effects.heard);
+}
+
 static void a_stream_of_another_node_goes_on_at_either(void **state)
 {
 	struct cluster *cluster = *state;
@@ -600,30 +614,57 @@ static void starts_and_stops_in_any_order_are_no_restore(void **state)
 
 /* --- processes that have to end ----------------------------------------------------------- */
 
-/* A child serves; something happens to the database; then it writes. How the child ends. */
-static int child_status(struct cluster *cluster, const char *sql)
+static bool is_told(int fd)
+{
+	char byte;
+
+	return read(fd, &byte, 1) == 1;
+}
+
+static bool say(int fd)
+{
+	return write(fd, "", 1) == 1;
+}
+
+static void child_run(struct cluster *cluster, int hear, int tell)
 {
 	struct contract *third = &cluster->at[2];
 	struct op_restore_mark mark = {0};
+
+	if (!is_told(hear))
+		_exit(3);
+	cluster_open(cluster, 2);
+	RUN(third, RESTORE_MARK, &mark);
+	if (!say(tell) || !is_told(hear))
+		_exit(3);
+	for (int i = 0; i < 20; i++)
+		RUN(third, RESTORE_MARK, &mark);
+	_exit(mark.op.err == ERR_OK ? 0 : 2);
+}
+
+/* A child serves, alone or beside the two; something happens to the database; then it writes.
+ * How the child ends. While it is made there are no other threads, whose locks it would have
+ * for ever. */
+static int child_status(struct cluster *cluster, bool alone, const char *sql)
+{
 	int there[2], back[2], status;
-	char byte = 0;
 	pid_t child;
 
 	assert_int_equal(pipe(there) | pipe(back), 0);
+	cluster_close(cluster, 0);
+	cluster_close(cluster, 1);
 	child = fork();
 	assert_true(child >= 0);
-	if (child == 0) {
-		cluster_open(cluster, 2);
-		RUN(third, RESTORE_MARK, &mark);
-		if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
-			_exit(3);
-		for (int i = 0; i < 20; i++)
-			RUN(third, RESTORE_MARK, &mark);
-		_exit(mark.op.err == ERR_OK ? 0 : 2);
+	if (child == 0)
+		child_run(cluster, back[0], there[1]);
+	if (!alone) {
+		cluster_open(cluster, 0);
+		cluster_open(cluster, 1);
 	}
-	assert_int_equal(read(there[0], &byte, 1), 1);
+	assert_true(say(back[1]));
+	assert_true(is_told(there[0]));
 	cluster_execute(cluster, sql);
-	assert_int_equal(write(back[1], &byte, 1), 1);
+	assert_true(say(back[1]));
 	assert_int_equal(waitpid(child, &status, 0), child);
 	for (size_t i = 0; i < 2; i++) {
 		close(there[i]);
@@ -636,16 +677,17 @@ static void a_process_that_was_taken_for_dead_ends(void **state)
 {
 	struct cluster *cluster = *state;
 
-	assert_int_equal(child_status(cluster, "DELETE FROM process WHERE process_key ="
-					       " (SELECT max(process_key) FROM process)"),
+	assert_int_equal(child_status(cluster, false,
+				      "DELETE FROM process WHERE process_key ="
+				      " (SELECT max(process_key) FROM process)"),
 			 1);
 	assert_int_equal(processes(cluster), 2);
 }
 
 static void a_process_goes_on_while_it_has_its_row(void **state)
 {
-	assert_int_equal(child_status(*state, "SELECT 1; UPDATE turn SET known = known + 1"),
-			 0);
+	assert_int_equal(
+		child_status(*state, false, "SELECT 1; UPDATE turn SET known = known + 1"), 0);
 }
 
 /* As on a standby that was promoted too early. */
@@ -653,11 +695,10 @@ static void where_one_has_lost_something_all_have_to_start_again(void **state)
 {
 	struct cluster *cluster = *state;
 
-	cluster_close(cluster, 0);
-	cluster_close(cluster, 1);
 	cluster_execute(cluster, "UPDATE meta SET value = 0 WHERE name = 'restore_mark'");
-	assert_int_equal(child_status(cluster, "INSERT INTO process VALUES (99, 'a.example');"
-					       "UPDATE writer SET batch = batch - 1"),
+	assert_int_equal(child_status(cluster, true,
+				      "INSERT INTO process VALUES (99, 'a.example');"
+				      "UPDATE writer SET batch = batch - 1"),
 			 1);
 	assert_int_equal(processes(cluster), 0);
 	assert_int_equal(
@@ -681,6 +722,7 @@ int main(void)
 		T(a_message_that_comes_by_both_processes_is_delivered_once),
 		T(a_message_that_was_refused_here_and_went_there_is_delivered_once),
 		T(a_one_time_key_goes_out_once),
+		T(that_another_node_has_called_is_told_once_in_a_while),
 		T(a_stream_of_another_node_goes_on_at_either),
 		T(a_removed_device_is_refused_by_the_other_process),
 		T(a_session_that_ended_is_refused_by_the_other_process),

@@ -296,6 +296,23 @@ def test_another_process_goes_on_with_what_one_had(processes, server, remote, en
     assert take_texts(carol, 5, AT_ONCE_S) == ["0", "1", "2", "3", "4"]
 
 
+def test_a_call_to_either_process_wakes_what_waits_at_the_other(lab, server, remote):
+    pair = two_processes(lab, server, "patient.test", **{
+        **OPTIONS, "federation__backoff_first": "1h", "federation__backoff_max": "1h"})
+    alice, carol = Person(pair[0], "alice"), Person(remote, "carol")
+    send(pair[1], alice, carol, "0")  # so it is the one that sends there
+    assert take_texts(carol, 1) == ["0"]
+    remote.stop()
+    send(pair[1], alice, carol, "1")
+    wait_until(lambda: "domain=b.test from=up to=backoff" in pair[1].log_text(), "a failure")
+    remote.start()
+    post(carol, letter(carol, alice.address, "I am back"))
+    assert take_texts(carol, 2, AT_ONCE_S + DEAD_S) == ["0", "1"]
+    assert "domain=b.test from=up" not in pair[0].log_text()
+    for process in pair:
+        process.stop()
+
+
 def test_what_a_killed_process_left_is_cleared_away(processes, server):
     one, other = processes
     bob = Person(one, "bob")
