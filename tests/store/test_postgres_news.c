@@ -47,7 +47,7 @@ static void heard(struct message *message, void *receiver)
 		hearer->ends++;
 	for (const struct outbound *o = effects->outbound; o != NULL; o = o->next)
 		hearer->outbound++;
-	for (const struct peer_change *p = effects->peers; p != NULL; p = p->next)
+	for (const struct named *p = effects->changed; p != NULL; p = p->next)
 		hearer->peers++;
 	hearer->leases += effects->lease;
 	hearer->refreshes += effects->refresh;

@@ -302,8 +302,9 @@ def test_a_call_to_either_process_wakes_what_waits_at_the_other(lab, server, rem
     alice, carol = Person(pair[0], "alice"), Person(remote, "carol")
     send(pair[1], alice, carol, "0")  # so it is the one that sends there
     assert take_texts(carol, 1) == ["0"]
+    late = letter(alice, carol.address, "1")
     remote.stop()
-    send(pair[1], alice, carol, "1")
+    post(at(pair[1], alice), late)
     wait_until(lambda: "domain=b.test from=up to=backoff" in pair[1].log_text(), "a failure")
     remote.start()
     post(carol, letter(carol, alice.address, "I am back"))

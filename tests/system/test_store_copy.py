@@ -322,5 +322,5 @@ def test_on_a_terminal_there_is_a_bar(node, databases):
             [find_binary(), "store", "copy", *(database.url for database in databases),
              "--config", node.config], stdout=subprocess.PIPE, stderr=terminal)
         assert done.returncode == 0
-        assert re.search(rb"\r\[#+\.+\]  ?\d+%  copying mailbox, \d+ of 40000 rows, [\d.]+ MB",
+        assert re.search(rb"\r\[#+\.+\]  ?\d+%  copying \w+, \d+ of \d+ rows, [\d.]+ \w+",
                          os.read(screen.fileno(), 1 << 16))
