@@ -18,9 +18,11 @@ struct directory *directory_create(void);
 void directory_destroy(struct directory **directory); /* with entries in it, too */
 
 /* From now on this holder has the session of the device. Returns its number: later ones have
- * higher numbers. *former_out: who had one until now, NULL for nobody. */
-int64_t directory_enter(struct directory *directory, int64_t generation, void *holder,
-			void **former_out);
+ * higher numbers. Where the store counts sockets (op_socket_open) it is socket_key, so that
+ * there is one order; else socket_key is 0. Returns 0 where a later session is there already,
+ * and changes nothing. *former_out: who had one until now, NULL for nobody. */
+int64_t directory_enter(struct directory *directory, int64_t generation, int64_t socket_key,
+			void *holder, void **former_out);
 /* The session of this number has ended; nothing, where there is a later one. */
 void directory_leave(struct directory *directory, int64_t generation, int64_t number);
 /* Has there been no later session? */

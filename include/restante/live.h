@@ -52,8 +52,9 @@ void live_destroy(struct live **live);
 /* The store is about to close: nothing is read any more. */
 void live_stop(struct live *live);
 
-/* Begins to send. A session that the device already has is displaced, wherever it is.
- * socket_key: from op_socket_open where the store is shared, else 0. */
+/* Begins to send. A session that the device already has is displaced, wherever it is; where
+ * that one has a later socket_key, this one is, and its socket is closed. socket_key: from
+ * op_socket_open where the store is shared, else 0. */
 struct session *session_open(struct live *live, const struct caller *caller, int64_t socket_key,
 			     void *socket);
 /* The socket is gone or about to close. */

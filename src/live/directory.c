@@ -90,20 +90,31 @@ static struct entry *add(struct table *table, int64_t generation)
 	return entry;
 }
 
-int64_t directory_enter(struct directory *directory, int64_t generation, void *holder,
-			void **former_out)
+static int64_t enter(struct directory *directory, struct table *table, int64_t generation,
+		     int64_t socket_key, void *holder, void **former_out)
 {
-	struct table *table = table_of(directory, generation);
-	struct entry *entry;
-	int64_t number;
+	struct entry *entry = find(table, generation);
 
-	lock_take(table->lock);
-	entry = find(table, generation);
+	*former_out = NULL;
+	if (entry != NULL && socket_key > 0 && entry->number > socket_key)
+		return 0;
 	if (entry == NULL)
 		entry = add(table, generation);
 	*former_out = entry->holder;
 	entry->holder = holder;
-	number = entry->number = atomic_fetch_add(&directory->last_number, 1) + 1;
+	entry->number =
+		socket_key > 0 ? socket_key : atomic_fetch_add(&directory->last_number, 1) + 1;
+	return entry->number;
+}
+
+int64_t directory_enter(struct directory *directory, int64_t generation, int64_t socket_key,
+			void *holder, void **former_out)
+{
+	struct table *table = table_of(directory, generation);
+	int64_t number;
+
+	lock_take(table->lock);
+	number = enter(directory, table, generation, socket_key, holder, former_out);
 	lock_give(table->lock);
 	return number;
 }

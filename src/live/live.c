@@ -37,7 +37,7 @@ struct session {
 	UT_hash_handle hh;
 	struct live *live;
 	struct caller caller;
-	int64_t number;	    /* in the directory */
+	int64_t number;	    /* in the directory; 0: it came too late for that */
 	int64_t socket_key; /* 0: there is no other process that could have one */
 	void *socket;	    /* NULL once closed */
 	int64_t cursor;	    /* last seq sent */
@@ -207,25 +207,29 @@ static void session_pump(struct session *session)
 
 /* --- opening and closing ------------------------------------------------------------ */
 
-static void session_displace(struct session *session)
+static void session_refuse(struct session *session)
 {
-	struct live *live = session->live;
-
-	HASH_DEL(live->sessions, session);
-	live->config.close(session->socket, CLOSE_DISPLACED, "connected elsewhere");
+	session->live->config.close(session->socket, CLOSE_DISPLACED, "connected elsewhere");
 }
 
-/* What another thread has is displaced there, a little later. */
-static void session_enter(struct session *session)
+static void session_displace(struct session *session)
+{
+	HASH_DEL(session->live->sessions, session);
+	session_refuse(session);
+}
+
+/* What another thread has is displaced there, a little later. False: it has a later one. */
+static bool session_enter(struct session *session)
 {
 	const struct live_config *config = &session->live->config;
 	int64_t generation = session->caller.generation;
 	void *former;
 
-	session->number =
-		directory_enter(config->directory, generation, config->holder, &former);
+	session->number = directory_enter(config->directory, generation, session->socket_key,
+					  config->holder, &former);
 	if (former != NULL && former != config->holder)
 		config->displaces(config->holder, former, generation, session->number);
+	return session->number > 0;
 }
 
 struct session *session_open(struct live *live, const struct caller *caller, int64_t socket_key,
@@ -236,14 +240,17 @@ struct session *session_open(struct live *live, const struct caller *caller, int
 
 	if (session == NULL)
 		fatal("out of memory");
-	if (former != NULL)
-		session_displace(former);
 	session->live = live;
 	session->caller = *caller;
 	session->socket_key = socket_key;
 	session->socket = socket;
+	if (!session_enter(session)) {
+		session_refuse(session);
+		return session;
+	}
+	if (former != NULL)
+		session_displace(former);
 	HASH_ADD(hh, live->sessions, caller.generation, sizeof(caller->generation), session);
-	session_enter(session);
 	session_pump(session);
 	return session;
 }

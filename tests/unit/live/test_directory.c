@@ -36,7 +36,7 @@ static int stop(void **state)
 static int64_t enter(int64_t generation, int *holder, void *former)
 {
 	void *found = &found;
-	int64_t number = directory_enter(directory, generation, holder, &found);
+	int64_t number = directory_enter(directory, generation, 0, holder, &found);
 
 	assert_ptr_equal(found, former);
 	return number;
@@ -72,12 +72,26 @@ static void who_leaves_late_takes_nobody_along(void **state)
 	directory_leave(directory, 7, second);
 }
 
+static void of_sockets_that_the_store_has_counted_its_last_one_stays(void **state)
+{
+	void *former;
+
+	(void)state;
+	assert_int_equal(directory_enter(directory, 7, 12, &holders[0], &former), 12);
+	assert_int_equal(directory_enter(directory, 7, 11, &holders[1], &former), 0);
+	assert_null(former);
+	assert_ptr_equal(directory_find(directory, 7), &holders[0]);
+	directory_leave(directory, 7, 0);
+	assert_int_equal(directory_enter(directory, 7, 13, &holders[1], &former), 13);
+	assert_ptr_equal(former, &holders[0]);
+}
+
 /* Each enters and leaves; whoever is displaced is so by exactly one. */
 static void *enter_and_leave(void *holder)
 {
 	for (int64_t i = 0; i < ROUNDS; i++) {
 		void *former;
-		int64_t number = directory_enter(directory, i % DEVICES, holder, &former);
+		int64_t number = directory_enter(directory, i % DEVICES, 0, holder, &former);
 
 		(void)directory_find(directory, (i + 1) % DEVICES);
 		directory_leave(directory, i % DEVICES, number);
@@ -107,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIRECTORY_TEST(the_last_to_enter_is_found),
 		DIRECTORY_TEST(who_leaves_late_takes_nobody_along),
+		DIRECTORY_TEST(of_sockets_that_the_store_has_counted_its_last_one_stays),
 		DIRECTORY_TEST(threads_leave_nothing_behind),
 	};
 

@@ -304,6 +304,24 @@ static void session_at_another_thread_is_displaced_there(void **state)
 	assert_null(directory_find(directory, 7));
 }
 
+/* Answers of the store come to two threads in any order. */
+static void session_that_comes_after_a_later_socket_displaces_nobody(void **state)
+{
+	struct live *here = start(state), *there = start_thread(1);
+	struct session *later = connect_socket(there, 1, 7, 22), *earlier;
+
+	answer(0, 0, false);
+	earlier = connect_socket(here, 0, 7, 21);
+	assert_null(asked);
+	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+	assert_null(displaced.former);
+	session_close(&earlier);
+	assert_ptr_equal(directory_find(directory, 7), &threads[1]);
+	assert_int_equal(sockets[1].closed, 0);
+	finish(&there, later);
+	live_destroy(&here);
+}
+
 static void after_a_gap_in_what_is_told_sessions_read_or_go(void **state)
 {
 	struct live *here = start(state), *there = start_thread(1);
@@ -515,6 +533,7 @@ int main(void)
 		cmocka_unit_test(what_an_item_waits_for_in_vain_is_read_with_it),
 		cmocka_unit_test(only_some_items_wait),
 		cmocka_unit_test(session_at_another_thread_is_displaced_there),
+		cmocka_unit_test(session_that_comes_after_a_later_socket_displaces_nobody),
 		cmocka_unit_test(after_a_gap_in_what_is_told_sessions_read_or_go),
 		cmocka_unit_test(no_more_than_the_limit_is_unacknowledged),
 		cmocka_unit_test(acknowledging_single_items_makes_room_too),
