@@ -183,6 +183,7 @@ static void sweep(uv_timer_t *timer)
 		listener_retry(server->listener);
 	if (server->draining && now_ms >= server->drain_until_ms)
 		kill_all(server);
+	server_drained(server); /* the last one may not have come to this thread at all */
 	if (now_ms < server->next_tick_ms)
 		return;
 	server->next_tick_ms = now_ms + SECONDS_MS;
@@ -403,7 +404,9 @@ void server_destroy(struct server **server)
 	 * closes its handles, which takes the loop, the second one frees the rest. */
 	if (s->lws != NULL)
 		lws_context_destroy(s->lws);
-	uv_run(&s->loop, UV_RUN_DEFAULT);
+	/* A loop that was stopped after it had ended does not begin at once. */
+	while (uv_run(&s->loop, UV_RUN_DEFAULT) != 0)
+		continue;
 	if (s->lws != NULL)
 		lws_context_destroy(s->lws);
 	if (uv_loop_close(&s->loop) != 0)

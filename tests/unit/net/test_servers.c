@@ -11,6 +11,7 @@
 #define JSON	 "Content-Type: application/json\r\n"
 
 static struct running servers[THREADS]; /* the first one listens */
+static bool ended[THREADS];
 
 static void say_which(struct request *request)
 {
@@ -47,10 +48,18 @@ static int start(void **state)
 		};
 		assert_int_equal(ERR_OK, server_create(&servers[i].config, &servers[i].server));
 	}
+	memset(ended, 0, sizeof(ended));
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(
 			0, pthread_create(&servers[i].thread, NULL, harness_main, &servers[i]));
 	return 0;
+}
+
+static void end(size_t i)
+{
+	if (!ended[i])
+		pthread_join(servers[i].thread, NULL);
+	ended[i] = true;
 }
 
 static int stop(void **state)
@@ -59,7 +68,7 @@ static int stop(void **state)
 	for (size_t i = 0; i < THREADS; i++)
 		server_stop(servers[i].server);
 	for (size_t i = 0; i < THREADS; i++)
-		pthread_join(servers[i].thread, NULL);
+		end(i);
 	for (size_t i = THREADS; i-- > 0;)
 		server_destroy(&servers[i].server);
 	return 0;
@@ -140,6 +149,24 @@ static void bodies_share_one_budget(void **state)
 	close(other);
 }
 
+/* What is still on its way then leaves nothing behind: the leak sanitizer watches. */
+static void a_connection_that_comes_after_its_thread_has_ended_is_closed(void **state)
+{
+	int first = client_connect(&servers[0]), second;
+
+	assert_int_equal(0, which(first));
+	for (size_t i = 1; i < THREADS; i++) {
+		server_stop(servers[i].server);
+		end(i);
+	}
+	second = client_connect(&servers[0]);
+	assert_int_equal(0, which(first)); /* so it has been handed over */
+	stop(state);
+	assert_closed(second);
+	close(first);
+	start(state);
+}
+
 #define SERVERS_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -148,6 +175,7 @@ int main(void)
 		SERVERS_TEST(each_thread_has_as_many_connections_as_the_others),
 		SERVERS_TEST(a_source_has_its_connections_of_all_together),
 		SERVERS_TEST(bodies_share_one_budget),
+		SERVERS_TEST(a_connection_that_comes_after_its_thread_has_ended_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
