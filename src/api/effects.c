@@ -13,7 +13,9 @@
 #include "restante/messages.h"
 
 /* On its way to one thread. */
-#define PASSED_BYTES_MAX ((size_t)64 << 20)
+#define PASSED_BYTES_MAX   ((size_t)64 << 20)
+/* However little is in it, it has an arena. */
+#define PASSED_BYTES_LEAST ((size_t)8 << 10)
 
 struct acked {
 	struct acked *next;
@@ -31,7 +33,7 @@ struct displaced {
 struct passed {
 	struct message message;
 	struct arena *arena;
-	size_t bytes; /* of bodies */
+	size_t bytes; /* that it takes, about */
 	struct effects effects;
 	struct acked *acked;
 	struct displaced *displaced;
@@ -72,6 +74,7 @@ static struct passed *passed_to(struct node *node, const struct node *to)
 		*passed = arena_new(arena, struct passed);
 		(*passed)->arena = arena;
 		(*passed)->message.deliver = passed_deliver;
+		(*passed)->bytes = PASSED_BYTES_LEAST;
 	}
 	return *passed;
 }
@@ -90,7 +93,7 @@ static void pass_delivery(struct passed *passed, const struct delivery *delivery
 	struct mailbox_item item = delivery->item;
 
 	item.body = arena_bytes(passed->arena, item.body);
-	passed->bytes += item.body.len;
+	passed->bytes += sizeof(*delivery) + item.body.len;
 	effects_deliver(&passed->effects, passed->arena, delivery->generation,
 			delivery->previous, &item);
 }

@@ -124,6 +124,7 @@ static void a_session_is_told_by_its_thread(void **state)
 	arena_destroy(&arena); /* what is on its way does not need it */
 	assert_string_equal(sockets[1].sent, "");
 	node_dispatched(&nodes[0]);
+	assert_true(nodes[1].passed_bytes >= 8192); /* an arena is on its way */
 	assert_int_equal(inbox_dispatch(nodes[1].inbox, &nodes[1]), 1);
 	assert_non_null(strstr(sockets[1].sent, "hello"));
 	assert_non_null(strstr(sockets[1].sent, "bob@b.example"));
