@@ -77,7 +77,8 @@ void live_displace(struct live *live, int64_t generation, int64_t number);
 /* Something may not have been told: sessions look into their mailboxes, or have been displaced.
  */
 void live_refresh(struct live *live);
-/* About once a second: tokens that ran out, reads that the store had no room for. */
+/* About once a second: tokens that ran out, reads that the store had no room for,
+ * acknowledgements that were not told. */
 void live_tick(struct live *live, int64_t now_ms);
 
 #endif

@@ -23,6 +23,8 @@
 #define ROOM_TO_READ   (LIVE_UNACKED_MAX / 2)
 #define READ_ITEMS_MAX 128
 #define READ_BYTES_MAX ((size_t)1 << 20)
+/* How often a session that waits for acknowledgements asks whether it has missed them. */
+#define LOOK_EVERY_MS  (5 * SECONDS_MS)
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
 /* A session that holds more than this does not wait any longer. */
@@ -44,6 +46,7 @@ struct session {
 	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
 	size_t n_unacked;
 	size_t unacked_room;
+	int64_t look_ms;	/* while it waits for them: when to look; 0: it does not wait */
 	struct held_items held; /* while it is level: those that came before their turn */
 	bool level;		/* everything in the mailbox up to now has been sent */
 	bool reading;		/* a read is in the store */
@@ -176,15 +179,13 @@ static void mailbox_read(struct message *message)
 	arena_destroy(&arena);
 }
 
-/* Reads on, if there may be something to read and room to send it. */
-static void session_pump(struct session *session)
+static void session_ask(struct session *session, void (*returned)(struct message *message),
+			int64_t after, size_t limit)
 {
-	size_t room = LIVE_UNACKED_MAX - session->n_unacked;
 	struct arena *arena;
 	struct op_mailbox_read *op;
 
-	if (session->live->config.store == NULL || session->level || session->reading ||
-	    room < ROOM_TO_READ || session->live->config.queued(session->socket) > QUEUED_MAX)
+	if (session->live->config.store == NULL)
 		return;
 	arena = arena_create();
 	op = arena_new(arena, struct op_mailbox_read);
@@ -193,16 +194,33 @@ static void session_pump(struct session *session)
 	op->op.now_ms = clock_now_ms();
 	op->op.context = session;
 	op->op.message.reply_to = session->live->config.inbox;
-	op->op.message.returned = mailbox_read;
+	op->op.message.returned = returned;
 	op->caller = session->caller;
 	op->socket_key = session->sure ? 0 : session->socket_key;
-	op->after = session->cursor;
-	op->limit = room < READ_ITEMS_MAX ? room : READ_ITEMS_MAX;
+	op->after = after;
+	op->limit = limit;
 	op->max_bytes = READ_BYTES_MAX;
-	session->missed = false;
 	session->reading = store_post(session->live->config.store, &op->op);
 	if (!session->reading)
 		arena_destroy(&arena);
+}
+
+static size_t session_room(const struct session *session)
+{
+	return LIVE_UNACKED_MAX - session->n_unacked;
+}
+
+/* Reads on, if there may be something to read and room to send it. */
+static void session_pump(struct session *session)
+{
+	size_t room = session_room(session);
+
+	if (session->level || session->reading || room < ROOM_TO_READ ||
+	    session->live->config.queued(session->socket) > QUEUED_MAX)
+		return;
+	session->missed = false;
+	session_ask(session, mailbox_read, session->cursor,
+		    room < READ_ITEMS_MAX ? room : READ_ITEMS_MAX);
 }
 
 /* --- opening and closing ------------------------------------------------------------ */
@@ -320,6 +338,36 @@ void session_acked(struct session *session, const struct ack_request *ack)
 		session->unacked_room = 0;
 	}
 	session_pump(session);
+}
+
+/* What is before the first item that is left in the mailbox has been acknowledged. */
+static void mailbox_looked(struct message *message)
+{
+	struct op_mailbox_read *op = (struct op_mailbox_read *)message;
+	struct session *session = op->op.context;
+	struct arena *arena = op->op.arena;
+	int64_t gone = op->count > 0 ? op->items[0].seq - 1 : session->cursor;
+
+	session->reading = false;
+	if (session->socket == NULL)
+		session_free(session);
+	else if (op->op.err == ERR_OK && !op->displaced)
+		session_acked(session, &(struct ack_request){.up_to = gone});
+	arena_destroy(&arena);
+}
+
+/* Of what is acknowledged by way of another process a session is not told, nor when there is
+ * too much to tell. */
+static void session_look(struct session *session, int64_t now_ms)
+{
+	if (session->level || session_room(session) >= ROOM_TO_READ) {
+		session->look_ms = 0;
+	} else if (session->look_ms == 0) {
+		session->look_ms = now_ms + LOOK_EVERY_MS;
+	} else if (session->look_ms <= now_ms && !session->reading) {
+		session->look_ms = now_ms + LOOK_EVERY_MS;
+		session_ask(session, mailbox_looked, session->unacked[0] - 1, 1);
+	}
 }
 
 void live_acked(struct live *live, int64_t generation, const struct ack_request *ack)
@@ -493,5 +541,6 @@ void live_tick(struct live *live, int64_t now_ms)
 			session_fall_behind(session); /* what they wait for does not come */
 		else
 			session_pump(session);
+		session_look(session, now_ms);
 	}
 }

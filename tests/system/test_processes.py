@@ -241,6 +241,19 @@ def test_of_two_sockets_that_come_at_the_same_time_one_stays(processes):
                 socket.drop()
 
 
+def test_acknowledging_at_another_process_makes_room_at_the_socket(processes):
+    one, other = processes
+    alice, bob = Person(one, "alice"), Person(other, "bob")
+    for number in range(300):
+        send(one, alice, bob, str(number))
+    with at(other, bob).client.socket() as socket:
+        items = socket.envelopes(256)
+        at(one, bob).client.ack(up_to=items[-1]["seq"])
+        rest = socket.envelopes(44, timeout=TAKEN_OVER_S)
+        assert texts(items + rest) == [str(number) for number in range(300)]
+        socket.ack(up_to=rest[-1]["seq"])
+
+
 def test_a_session_that_ends_at_one_process_ends_its_socket_at_the_other(processes):
     one, other = processes
     bob, carol = Person(one, "bob"), Person(one, "carol")

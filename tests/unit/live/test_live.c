@@ -365,6 +365,35 @@ static void no_more_than_the_limit_is_unacknowledged(void **state)
 	finish(&live, session);
 }
 
+/* By way of another process, say. */
+static void acknowledgements_that_are_not_told_are_found_by_looking(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	int64_t now_ms = clock_now_ms();
+
+	answer(1, 128, true);
+	answer(129, 128, true);
+	live_tick(live, now_ms);
+	assert_null(asked);
+	live_tick(live, now_ms + 5000);
+	assert_int_equal(asked->after, 0);
+	assert_int_equal(asked->limit, 1);
+	answer(1, 1, true); /* nothing is gone */
+	assert_null(asked);
+	live_tick(live, now_ms + 10000);
+	answer(201, 1, true);
+	assert_int_equal(asked->after, LIVE_UNACKED_MAX);
+	assert_int_equal(count_of(0, "\"seq\""), LIVE_UNACKED_MAX);
+	answer(257, 128, true);
+	live_tick(live, now_ms + 10000);
+	live_tick(live, now_ms + 15000);
+	assert_int_equal(asked->after, 200);
+	answer(0, 0, false); /* all are gone */
+	assert_int_equal(asked->after, 384);
+	finish(&live, session);
+}
+
 static void acknowledging_single_items_makes_room_too(void **state)
 {
 	struct live *live = start(state);
@@ -536,6 +565,7 @@ int main(void)
 		cmocka_unit_test(session_that_comes_after_a_later_socket_displaces_nobody),
 		cmocka_unit_test(after_a_gap_in_what_is_told_sessions_read_or_go),
 		cmocka_unit_test(no_more_than_the_limit_is_unacknowledged),
+		cmocka_unit_test(acknowledgements_that_are_not_told_are_found_by_looking),
 		cmocka_unit_test(acknowledging_single_items_makes_room_too),
 		cmocka_unit_test(second_socket_of_a_device_displaces_the_first),
 		cmocka_unit_test(slow_socket_is_not_flooded_and_catches_up),
