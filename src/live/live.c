@@ -162,7 +162,7 @@ static void mailbox_read(struct message *message)
 	} else if (op->op.err == ERR_UNAUTHORIZED) {
 		session->live->config.close(session->socket, CLOSE_UNAUTHORIZED,
 					    "session ended");
-	} else if (op->displaced) {
+	} else if (op->op.err == ERR_OK && op->displaced) {
 		session->live->config.close(session->socket, CLOSE_DISPLACED,
 					    "connected elsewhere");
 	} else if (op->op.err == ERR_OK) {

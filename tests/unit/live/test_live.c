@@ -532,6 +532,20 @@ static void socket_asks_whether_it_is_still_the_last_at_first_and_at_a_refresh(v
 	finish(&live, session);
 }
 
+static void read_that_fails_says_nothing_about_the_socket(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_socket(live, 0, 7, 22);
+
+	asked->op.err = ERR_STORE;
+	asked->displaced = true;
+	answer(0, 0, false);
+	assert_int_equal(sockets[0].closed, 0);
+	live_tick(live, clock_now_ms());
+	assert_int_equal(asked->socket_key, 22);
+	finish(&live, session);
+}
+
 static void answer_from_before_a_refresh_says_nothing_about_the_socket(void **state)
 {
 	struct live *live = start(state);
@@ -576,6 +590,7 @@ int main(void)
 		cmocka_unit_test(end_of_another_socket_of_the_device_is_not_that_of_this_one),
 		cmocka_unit_test(
 			socket_asks_whether_it_is_still_the_last_at_first_and_at_a_refresh),
+		cmocka_unit_test(read_that_fails_says_nothing_about_the_socket),
 		cmocka_unit_test(answer_from_before_a_refresh_says_nothing_about_the_socket),
 		cmocka_unit_test(socket_that_goes_during_a_read_is_forgotten_after_it),
 	};
