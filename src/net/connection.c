@@ -107,14 +107,19 @@ void connection_want_write(struct connection *connection)
 	link_ready(connection->server, connection);
 }
 
+static void close_soon(struct connection *connection)
+{
+	lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+	/* libwebsockets looks at its timeouts only when something else has happened. */
+	lws_cancel_service(connection->server->lws);
+}
+
 void connection_kill(struct connection *connection)
 {
 	if (connection->dead)
 		return;
 	connection->dead = true;
-	lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-	/* libwebsockets looks at its timeouts only when something else has happened. */
-	lws_cancel_service(connection->server->lws);
+	close_soon(connection);
 }
 
 void connection_finish(struct connection *connection)
@@ -308,8 +313,10 @@ void connections_serve(struct server *server)
 
 void connection_sweep(struct connection *connection, int64_t now_ms)
 {
-	if (connection->dead)
+	if (connection->dead) { /* the end of a TLS handshake sets the timeout anew */
+		close_soon(connection);
 		return;
+	}
 	if ((connection_unsent(connection) > 0 || connection->choked) &&
 	    now_ms >= connection->write_deadline_ms) {
 		connection_kill(connection);

@@ -8,8 +8,9 @@ import signal as signals
 import socket
 import ssl
 import threading
+import time
 from base64 import b64decode
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,38 @@ def test_a_tls_session_goes_on_at_any_thread(node):
         assert not first.session_reused
         assert all(connect(first.session).session_reused for _ in range(2 * THREADS))
 
+
+def ask_until(done, node):
+    """For health, by one connection after the other."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    while not done.is_set():
+        with suppress(OSError), \
+                socket.create_connection((ADDRESS, node.port), timeout=20) as raw, \
+                context.wrap_socket(raw, server_hostname=node.domain) as tls:
+            tls.send(b"GET /healthz HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            tls.recv(1000)
+
+
+def test_stopping_does_not_wait_for_clients_in_their_handshakes(lab):
+    """Whatever has come so far of these. One in six or so would be in the way."""
+    node = lab.add_node("a.test", **{**OPTIONS, "listen__threads": THREADS})
+    lab.start()
+    done = threading.Event()
+    clients = [threading.Thread(target=ask_until, args=(done, node)) for _ in range(24)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(6):
+            time.sleep(0.3)
+            begun = time.monotonic()
+            node.stop()
+            assert time.monotonic() - begun < 5
+            node.start()
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
 
 def documents_of(node):
     """As each of the threads serves it."""
