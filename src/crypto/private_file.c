@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,15 +73,20 @@ static bool write_new(const char *path, struct bytes content)
 	return ok;
 }
 
+static int open_folder(const char *path)
+{
+	char folder[PATH_MAX];
+
+	folder_of(path, folder);
+	return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* A new name is on the disk only once its folder is. */
 static bool sync_folder(const char *path)
 {
-	char folder[PATH_MAX];
+	int fd = open_folder(path);
 	bool ok;
-	int fd;
 
-	folder_of(path, folder);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	ok = fsync(fd) == 0;
@@ -113,7 +119,7 @@ enum err private_file_create(const char *path, struct bytes content, bool *exist
 	return err;
 }
 
-enum err private_file_replace(const char *path, struct bytes content)
+static enum err replace(const char *path, struct bytes content)
 {
 	char temporary[PATH_MAX];
 	int len = snprintf(temporary, sizeof temporary, "%s.new", path);
@@ -126,6 +132,21 @@ enum err private_file_replace(const char *path, struct bytes content)
 	if (rename(temporary, path) != 0)
 		return fail(ERR_INTERNAL, path, "replace", strerror(errno));
 	return sync_folder(path) ? ERR_OK : fail(ERR_INTERNAL, path, "sync", strerror(errno));
+}
+
+/* One after the other: several processes have one data folder. */
+enum err private_file_replace(const char *path, struct bytes content)
+{
+	int folder = open_folder(path);
+	enum err err;
+
+	if (folder < 0 || flock(folder, LOCK_EX) != 0)
+		err = fail(ERR_INTERNAL, path, "lock", strerror(errno));
+	else
+		err = replace(path, content);
+	if (folder >= 0)
+		close(folder);
+	return err;
 }
 
 static enum err read_all(int fd, const char *path, void *buffer, size_t size, size_t *len_out)

@@ -13,6 +13,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -305,6 +306,32 @@ static void a_replaced_file_is_private_and_whole(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+#define REPLACERS 4
+
+static void *replace_often(void *arg)
+{
+	intptr_t failed = 0;
+
+	for (int i = 0; i < 50; i++)
+		failed |= private_file_replace(arg, bytes_of_text("new")) != ERR_OK;
+	return (void *)failed;
+}
+
+static void a_file_is_replaced_by_several_at_once(void **state)
+{
+	const struct fixture *f = *state;
+	pthread_t threads[REPLACERS];
+	void *failed;
+
+	for (int i = 0; i < REPLACERS; i++)
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, replace_often, (void *)f->path), 0);
+	for (int i = 0; i < REPLACERS; i++) {
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+}
+
 /* A command that root runs makes nothing that the node, as another user, cannot read. */
 static void files_belong_to_whom_the_folder_does(void **state)
 {
@@ -331,6 +358,7 @@ int main(void)
 		TEST(keys_of_small_order_are_refused),
 		TEST(kids_are_short_and_lower_case),
 		TEST(a_replaced_file_is_private_and_whole),
+		TEST(a_file_is_replaced_by_several_at_once),
 		TEST(files_belong_to_whom_the_folder_does),
 		TEST(a_saved_key_is_private_and_loads_again),
 		TEST(saving_never_replaces_a_file),
