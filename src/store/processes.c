@@ -64,13 +64,14 @@ enum err db_socket_open(struct db *db, struct store_op *op)
 	return session_put(db, caller.generation, &opened->socket_key);
 }
 
+/* Also where the newer one is gone already: nobody would be told anything here. */
 enum err db_socket_is_displaced(struct db *db, int64_t generation, int64_t socket_key,
 				bool *displaced_out)
 {
 	struct holding holding;
 	enum err err = session_get(db, generation, &holding);
 
-	*displaced_out = holding.socket_key > socket_key;
+	*displaced_out = holding.socket_key != socket_key;
 	return err;
 }
 

@@ -218,6 +218,21 @@ static void a_socket_that_reads_hears_that_there_is_a_newer_one(void **state)
 	assert_int_equal(read_for(0, &ann, 0).count, 1);
 }
 
+/* It would hear of nothing that comes by another process. */
+static void a_socket_is_displaced_by_one_that_is_gone_again(void **state)
+{
+	struct contract_device ann = contract_register(at(0), "ann");
+	int64_t first = open_socket(0, &ann);
+	struct op_socket_close close = {.generation = ann.caller.generation,
+					.socket_key = open_socket(1, &ann)};
+
+	(void)state;
+	RUN_OK(at(1), SOCKET_CLOSE, &close);
+	assert_true(read_for(0, &ann, first).displaced);
+	first = open_socket(0, &ann);
+	assert_false(read_for(0, &ann, first).displaced);
+}
+
 static void a_destination_is_told_to_its_holder(void **state)
 {
 	struct contract_device ann = contract_register(at(0), "ann");
@@ -285,6 +300,7 @@ int main(void)
 		T(the_largest_word_still_goes),
 		T(a_socket_that_opens_elsewhere_ends_the_former),
 		T(a_socket_that_reads_hears_that_there_is_a_newer_one),
+		T(a_socket_is_displaced_by_one_that_is_gone_again),
 		T(a_destination_is_told_to_its_holder),
 		T(other_keys_of_a_domain_are_told),
 		T(an_end_in_order_is_told),
