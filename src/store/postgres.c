@@ -188,13 +188,26 @@ static void end_all(struct postgres *postgres)
 	struct pg_link *link = &postgres->link;
 
 	pg_send_text(link, "BEGIN");
+	pg_send_text(link, WITHOUT_LIMIT);
+	pg_send_text(link, "SET LOCAL lock_timeout = 0");
 	pg_send_text(link, "SELECT pg_advisory_xact_lock('turn'::REGCLASS::OID::BIGINT)");
 	pg_send_text(link, "DELETE FROM process");
 	pg_send_text(link, "INSERT INTO meta (name, value) VALUES ('restore_mark', 1)"
 			   " ON CONFLICT (name) DO UPDATE SET value = 1");
 	pg_send_text(link, "COMMIT");
+	link->patient = true;
 	if (!pg_sync(link))
 		(void)postgres_log(postgres, "loss");
+}
+
+/* Beyond what this process, or another one with the same folder, has written there. */
+static struct generation generation_ahead(const struct restore_watch *watch,
+					  const char *data_dir)
+{
+	int64_t last = watch->due != 0 ? watch->due : watch->generation.number;
+	int64_t beside = generation_read(data_dir).number;
+
+	return (struct generation){.number = 1 + (last > beside ? last : beside)};
 }
 
 /* What was committed is gone: the server is one that did not have it all. The next start finds
@@ -203,13 +216,13 @@ static void end_all(struct postgres *postgres)
  */
 static void check_loss(struct postgres *postgres)
 {
-	const struct restore_watch *watch = &postgres->db.watch;
-	int64_t last = watch->due != 0 ? watch->due : watch->generation.number;
-	struct generation ahead = {.number = last + 1};
+	const char *data_dir = postgres->db.config->data_dir;
+	struct generation ahead;
 
 	if (postgres->found >= postgres->committed || !postgres->db.config->serves)
 		return;
-	if (generation_write(postgres->db.config->data_dir, &ahead) != ERR_OK)
+	ahead = generation_ahead(&postgres->db.watch, data_dir);
+	if (generation_write(data_dir, &ahead) != ERR_OK)
 		log_error(store_error, "at=loss reason=%s",
 			  log_quote("the next start will not know; run restante restored"));
 	end_all(postgres);

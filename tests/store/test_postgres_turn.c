@@ -5,6 +5,8 @@
  */
 #include "cluster.h"
 
+#include "generation.h"
+
 #include "restante/metrics.h"
 
 #include <pthread.h>
@@ -642,6 +644,8 @@ static void child_run(struct cluster *cluster, int hear, int tell)
 	_exit(mark.op.err == ERR_OK ? 0 : 2);
 }
 
+static const struct generation generation_of_others = {.number = 5000};
+
 /* A child serves, alone or beside the two; something happens to the database; then it writes.
  * How the child ends. While it is made there are no other threads, whose locks it would have
  * for ever. */
@@ -664,6 +668,8 @@ static int child_status(struct cluster *cluster, bool alone, const char *sql)
 	assert_true(say(back[1]));
 	assert_true(is_told(there[0]));
 	cluster_execute(cluster, sql);
+	/* As another process may, where several have one folder. */
+	assert_int_equal(generation_write(cluster->at[2].dir, &generation_of_others), ERR_OK);
 	assert_true(say(back[1]));
 	assert_int_equal(waitpid(child, &status, 0), child);
 	for (size_t i = 0; i < 2; i++) {
@@ -703,6 +709,8 @@ static void where_one_has_lost_something_all_have_to_start_again(void **state)
 	assert_int_equal(processes(cluster), 0);
 	assert_int_equal(
 		cluster_ask(cluster, "SELECT value FROM meta WHERE name = 'restore_mark'"), 1);
+	assert_int_equal(generation_read(cluster->at[2].dir).number,
+			 generation_of_others.number + 1);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, cluster_setup, cluster_teardown)
