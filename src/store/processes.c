@@ -71,7 +71,7 @@ enum err db_socket_is_displaced(struct db *db, int64_t generation, int64_t socke
 	struct holding holding;
 	enum err err = session_get(db, generation, &holding);
 
-	*displaced_out = holding.socket_key != socket_key;
+	*displaced_out = err == ERR_OK && holding.socket_key != socket_key;
 	return err;
 }
 
