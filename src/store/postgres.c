@@ -42,7 +42,8 @@ enum err postgres_log(const struct postgres *postgres, const char *at)
  * it was about to commit is waited for. Rows of queues are gone soon: scans of an index mark in
  * it which are, for the next not to look at them again, and scans by bitmap do not. Statements
  * find few rows by an index, whatever the values: they are planned once, and not for the size
- * that a table has at that moment. The reader sees one state of the database. */
+ * that a table has at that moment. The reader sees one state of the database; the writer has to
+ * see what was committed while it waited for its turn, whatever the database is set to. */
 static enum err set_up(struct postgres *postgres)
 {
 	struct pg_link *link = &postgres->link;
@@ -62,6 +63,7 @@ static enum err set_up(struct postgres *postgres)
 	pg_send_text(link, "SET jit = off");
 	if (postgres->db.lane == LANE_WRITE) {
 		pg_send_text(link, "SET synchronous_commit = on");
+		pg_send_text(link, "SET default_transaction_isolation = 'read committed'");
 	} else {
 		pg_send_text(link, "SET default_transaction_isolation = 'repeatable read'");
 		pg_send_text(link, "SET default_transaction_read_only = on");
