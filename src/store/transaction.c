@@ -460,14 +460,14 @@ enum err db_transaction(struct db *db, struct store_op *op)
 	enum verdict verdict = STREAM_BROKEN;
 	enum err err;
 
-	heard_tell(db, taken);
 	if (taken->transaction->n_ephemeral > 0)
 		return ephemeral_take(&intake);
 	err = stream_check(db, taken, &verdict);
 	if (err != ERR_OK)
 		return err;
+	if (verdict == STREAM_BROKEN)
+		return ERR_STREAM_RESET;
+	heard_tell(db, taken);
 	taken->replay = verdict == STREAM_REPEATED;
-	if (verdict == STREAM_NEXT)
-		return items_take(&intake);
-	return verdict == STREAM_REPEATED ? ERR_OK : ERR_STREAM_RESET;
+	return verdict == STREAM_NEXT ? items_take(&intake) : ERR_OK;
 }

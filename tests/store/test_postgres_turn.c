@@ -377,8 +377,10 @@ static void that_another_node_has_called_is_told_once_in_a_while(void **state)
 	struct contract *at = &cluster->at[0];
 	struct contract_device ann = contract_register(at, "ann");
 	struct fed_item item = fed_message(MAIL_TO(at, &ann), REMOTE);
+	const struct op_transaction refused = fed_take(at, "s", 9, 9, &item, 1);
 	const struct op_transaction first = fed_take(at, "s", 1, 1, &item, 1);
 
+	assert_int_equal(refused.op.err, ERR_STREAM_RESET);
 	assert_string_equal(first.effects.heard->domain, "b.example");
 	assert_null(fed_take(at, "s", 2, 2, &item, 1).effects.heard);
 	contract_now += MINUTES_MS;
