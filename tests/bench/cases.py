@@ -399,27 +399,26 @@ def expiry_rows(size, generator, a, senders, to):
 
 @case
 def processes(size):
-    """The same as local, with one process of the node, and with two on the same database: half of
-    the devices are connected to each, and half of the messages go from one to the other."""
+    """As local and federated, with one process of a.test, and with two on the same database: half
+    of the devices are connected to each, and half of the messages go from one to the other."""
     return [report for count in size.processes for report in processes_rows(size, count)]
 
 
 def processes_rows(size, count):
     name = f"{count} process{'es' if count > 1 else ''}"
-    with world("a.test") as (generator, a):
+    with world("a.test", "b.test") as (generator, a, b):
         generator.lab.start()
         nodes = [a, *(another_process(a, number) for number in range(2, count + 1))]
-        try:
-            for node in nodes[1:]:
-                node.start()
-        except LabError as problem:
-            return [row(f"{name}: refused", note=str(problem).splitlines()[-1])]
+        for node in nodes[1:]:
+            node.start()
         senders = generator.register(a, "sender", size.devices).spread(nodes)
-        to = generator.register(a, "recipient", size.devices).spread(nodes)
-        return [fast(f"{name}, one message a frame", generator, senders, to, size.messages,
-                     nodes)[1],
-                steady(f"{name}, 100 messages a second", generator, senders, to, 100,
-                       size.seconds, nodes)]
+        here = generator.register(a, "recipient", size.devices).spread(nodes)
+        there = generator.register(b, "recipient", size.devices)
+        return [fast(f"{name}, local", generator, senders, here, size.messages, nodes)[1],
+                steady(f"{name}, local, 100 messages a second", generator, senders, here, 100,
+                       size.seconds, nodes),
+                fast(f"{name}, federated", generator, senders, there, size.messages,
+                     [*nodes, b])[1]]
 
 
 class Fresh:

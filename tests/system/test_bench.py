@@ -23,7 +23,7 @@ MESSAGES = {
     "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
     "many": [14, 14, 14, 14], "devices": [40], "idle": [100] * 5, "claims": [40, 40],
     "senders": [200] * 4, "threads": [200] * 6, "http": [200, 200],
-    "waiting": [200, 200, 200] * 2 + [100, 100], "backlog": [40, 300], "processes": [200, 100],
+    "waiting": [200, 200, 200] * 2 + [100, 100], "backlog": [40, 300], "processes": [200, 100, 200] * 2,
 }
 
 
@@ -80,7 +80,7 @@ def test_each_commit_of_a_node_is_a_sync_of_the_server(tmp_path):
     bench.run(["processes"], SMALL, tmp_path, store="postgres")
 
     rows = json.loads((tmp_path / "processes.json").read_text())["rows"]
-    assert [row["messages"] for row in rows if "messages" in row][:2] == MESSAGES["processes"]
+    assert [row["messages"] for row in rows] == MESSAGES["processes"]
     steady = rows[1]
     commits = steady["nodes"]["a.test"]["commits_per_1000_messages"]
     assert commits > 1000
