@@ -527,8 +527,8 @@ def backlog_row(size, generator, a, b, senders, to):
     a.pause()  # until those who will get them are connected
     b.start()
     draining = generator.receive(to, senders, messages, flow)
+    a.resume()
     with Watch(a, b) as watch:
-        a.resume()
         drained = draining.result()
     report = drain_row(f"{messages:,} waited", drained, watch, messages)
     peaks = {f"{domain}, peak": node["peak_mb"] for domain, node in report["nodes"].items()}
