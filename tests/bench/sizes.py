@@ -36,5 +36,5 @@ SIZES = {
     "report": dataclasses.replace(FULL, messages=20_000, queued=100_000, seconds=4,
                                   idle=(1_000, 10_000), idle_tls=10_000, connections=1_000),
     "small": Size(1_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (20, 50), 50, 40, (1, 4), (3_000,),
-                  (40, 300), (1, 2), 8),
+                  (400, 800), (1, 2), 8),
 }

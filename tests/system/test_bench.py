@@ -23,7 +23,7 @@ MESSAGES = {
     "offline": [200, 200], "catchup": [300, 300], "longlink": [200, 100],
     "many": [14, 14, 14, 14], "devices": [40], "idle": [100] * 5, "claims": [40, 40],
     "senders": [200] * 4, "threads": [200] * 6, "http": [200, 200],
-    "waiting": [200, 200, 200] * 2 + [100, 100], "backlog": [40, 300], "processes": [200, 100, 200] * 2,
+    "waiting": [200, 200, 200] * 2 + [100, 100], "backlog": [400, 800], "processes": [200, 100, 200] * 2,
 }
 
 
