@@ -9,9 +9,8 @@
 #include "orders.h"
 
 #include "restante/crypto.h"
+#include "restante/thread.h"
 
-#include <pthread.h>
-#include <time.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +115,6 @@ static void *federation_main(void *context)
 {
 	struct federation *federation = context;
 
-	log_thread_name("federation");
 	outboxes_start(federation->outboxes);
 	while (!atomic_load(&federation->stopping))
 		federation_turn(federation);
@@ -157,51 +155,37 @@ enum err federation_start(const struct federation_config *config,
 	federation->orders =
 		orders_create(config->policy, federation->discovery, federation->outboxes);
 	err = orders_load(federation->orders, config->store);
-	if (err == ERR_OK &&
-	    pthread_create(&federation->thread, NULL, federation_main, federation) != 0) {
-		log_error(fatal, "what=thread name=federation");
-		err = ERR_INTERNAL;
-	}
-	if (err == ERR_OK)
-		*federation_out = federation;
-	else
+	if (err != ERR_OK) {
 		federation_free(federation);
-	return err;
+		return err;
+	}
+	*federation_out = federation;
+	thread_start(&federation->thread, "federation", federation_main, federation);
+	return ERR_OK;
 }
 
-static bool has_ended(const struct federation *federation)
+void federation_stop(struct federation *federation)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += 10 * 1000 * 1000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	return pthread_timedjoin_np(federation->thread, NULL, &until) == 0;
+	atomic_store(&federation->stopping, true);
+	loop_wake(federation->loop);
+	pthread_join(federation->thread, NULL);
+	inbox_dispatch(federation->inbox, federation);
 }
 
-void federation_stop(struct federation **federation)
+void federation_destroy(struct federation **federation)
 {
 	struct federation *own = *federation;
 
 	if (own == NULL)
 		return;
 	*federation = NULL;
-	atomic_store(&own->stopping, true);
-	loop_wake(own->loop);
-	while (!has_ended(own))
-		inbox_dispatch(own->config.effects_inbox, own->config.effects_receiver);
-	inbox_dispatch(own->config.effects_inbox, own->config.effects_receiver);
-	inbox_dispatch(own->inbox, own);
 	/* Somebody holds a message that will come back: better a leak at the end than memory
 	 * that is used after it was freed. */
-	if (!is_quiet(own)) {
+	if (is_quiet(own))
+		federation_free(own);
+	else
 		log_warn(stopping, "what=federation messages_out=%zu",
-			 own->outboxes->ops.in_store + own->outboxes->ops.being_told +
-				 discovery_pending(own->discovery));
-		return;
-	}
-	federation_free(own);
+			 own->outboxes->ops.in_store + discovery_pending(own->discovery));
 }
 
 /* --- from any thread ------------------------------------------------------------------- */

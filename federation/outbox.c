@@ -151,7 +151,7 @@ static void settle_done(struct stored_op *op)
 	outbox->work = WORK_NONE;
 	outbox->row.acked = op->settle.up_to;
 	window_drop(&outbox->window, op->settle.up_to);
-	stored_op_tell(op, &op->settle.effects);
+	stored_op_free(op);
 	outbox_consider(outbox);
 }
 
@@ -189,7 +189,7 @@ static void expire_done(struct stored_op *op)
 		/* Some of the items in memory are void now. */
 		window_clear(&outbox->window, outbox->row.acked);
 	}
-	stored_op_tell(op, &op->expire.effects);
+	stored_op_free(op);
 	if (reset) {
 		outbox_break_stream(outbox, "expired");
 		outbox_reset(outbox);

@@ -26,8 +26,6 @@ struct outboxes *outboxes_create(const struct federation_config *config, struct 
 	all->calls = calls;
 	all->ops.store = config->store;
 	all->ops.inbox = inbox;
-	all->ops.effects_inbox = config->effects_inbox;
-	all->ops.effects_deliver = config->effects_deliver;
 	all->schedule.backoff_first_ms = config->config->federation_backoff_first;
 	all->schedule.backoff_max_ms = config->config->federation_backoff_max;
 	all->next_expire_ms = clock_monotonic_ms() + EXPIRE_EVERY_MS;
@@ -358,7 +356,7 @@ void outboxes_submit(struct outboxes *all, struct window_item *item)
 	if (is_first && all->loaded)
 		outbox_check_policy(outbox);
 	if (item->body.len == 0 || outbox->row.state != DESTINATION_UP ||
-	    !outbox_has_room(outbox) || !window_take(&outbox->window, item))
+	    !outbox_has_room(outbox) || !window_append(&outbox->window, item))
 		free(item);
 	outbox_consider(outbox);
 }
@@ -424,5 +422,5 @@ bool outboxes_are_idle(const struct outboxes *all)
 
 bool outboxes_are_quiet(const struct outboxes *all)
 {
-	return all->ops.in_store == 0 && all->ops.being_told == 0;
+	return all->ops.in_store == 0;
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Posting operations and passing on their effects. Operations that failed unexpectedly
- * have written nothing and are posted again, with what they hold: for the outboxes there is
- * no giving up on the store.
+ * Posting operations. Those that failed unexpectedly have written nothing and are posted again,
+ * with what they hold: for the outboxes there is no giving up on the store.
  */
 #include "stored_op.h"
 
 #include "restante/clock.h"
 #include "restante/log.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 
 #define AGAIN_AFTER_MS (1 * SECONDS_MS)
@@ -103,7 +101,7 @@ void stored_op_post(struct stored_op *op)
 		append(&op->ops->unposted, op);
 }
 
-static void post_unposted(struct stored_ops *ops)
+void stored_ops_turn(struct stored_ops *ops)
 {
 	struct stored_op_list list = ops->unposted;
 
@@ -116,77 +114,13 @@ static void post_unposted(struct stored_ops *ops)
 	}
 }
 
-/* --- effects --------------------------------------------------------------------------- */
-
-static void effects_were_told(struct message *message)
-{
-	struct stored_op *op =
-		(struct stored_op *)(void *)((char *)message -
-					     offsetof(struct stored_op, told) -
-					     offsetof(struct effects_told, message));
-
-	op->ops->being_told--;
-	stored_op_free(op);
-}
-
-static bool is_empty(const struct effects *effects)
-{
-	return effects->deliveries == NULL && effects->outbound == NULL &&
-	       effects->ended == NULL && effects->list_hints == NULL && effects->low == NULL;
-}
-
-static void tell_untold(struct stored_ops *ops)
-{
-	while (ops->untold.first != NULL) {
-		struct stored_op *op = ops->untold.first;
-
-		/* What was told belongs to the net thread. */
-		(void)take_first(&ops->untold);
-		if (inbox_post(ops->effects_inbox, &op->told.message)) {
-			ops->being_told++;
-			continue;
-		}
-		op->next = ops->untold.first;
-		ops->untold.first = op;
-		if (ops->untold.last == NULL)
-			ops->untold.last = op;
-		return;
-	}
-}
-
-void stored_op_tell(struct stored_op *op, const struct effects *effects)
-{
-	if (is_empty(effects)) {
-		stored_op_free(op);
-		return;
-	}
-	op->told.effects = effects;
-	op->told.message.reply_to = op->ops->inbox;
-	op->told.message.returned = effects_were_told;
-	op->told.message.deliver = op->ops->effects_deliver;
-	append(&op->ops->untold, op);
-	tell_untold(op->ops);
-}
-
-void stored_ops_turn(struct stored_ops *ops)
-{
-	post_unposted(ops);
-	tell_untold(ops);
-}
-
 bool stored_ops_wait(const struct stored_ops *ops)
 {
-	return ops->unposted.first != NULL || ops->untold.first != NULL;
-}
-
-static void free_all(struct stored_op_list *list)
-{
-	while (list->first != NULL)
-		stored_op_free(take_first(list));
+	return ops->unposted.first != NULL;
 }
 
 void stored_ops_clear(struct stored_ops *ops)
 {
-	free_all(&ops->unposted);
-	free_all(&ops->untold);
+	while (ops->unposted.first != NULL)
+		stored_op_free(take_first(&ops->unposted));
 }

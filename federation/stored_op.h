@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Store operations of the outboxes: each with an arena of its own, posted in order, posted
- * again when the lane is full or the store fails, and kept until the net thread has been
- * told of their effects. Federation thread only.
+ * Store operations of the outboxes: each with an arena of its own, posted in order, and posted
+ * again when the lane is full or the store fails. Federation thread only.
  */
 #ifndef FEDERATION_STORED_OP_H
 #define FEDERATION_STORED_OP_H
@@ -33,12 +32,11 @@ struct stored_op {
 	bool fresh_arena; /* made for it, and empty before each try */
 	int64_t not_before_ms;
 	/* Called when the store has done it, with ERR_OK or an expected outcome; ends in
-	 * stored_op_free() or stored_op_tell(). Exactly one of the contexts is set. */
+	 * stored_op_free(). Exactly one of the contexts is set. */
 	void (*done)(struct stored_op *op);
 	struct outbox *outbox;
 	struct outboxes *outboxes;
 	struct orders *orders;
-	struct effects_told told;
 };
 
 struct stored_op_list {
@@ -48,12 +46,8 @@ struct stored_op_list {
 struct stored_ops {
 	struct store *store;
 	struct inbox *inbox; /* where they come back */
-	struct inbox *effects_inbox;
-	void (*effects_deliver)(struct message *message, void *receiver);
 	struct stored_op_list unposted;
-	struct stored_op_list untold;
 	size_t in_store; /* posted and not back */
-	size_t being_told;
 };
 
 /* A NULL arena: a new one, which nothing may be put into. Either is freed with the operation.
@@ -62,14 +56,11 @@ struct stored_op *stored_op_create(struct stored_ops *ops, enum store_kind kind,
 				   struct arena *arena);
 void stored_op_post(struct stored_op *op);
 void stored_op_free(struct stored_op *op);
-/* Hands its effects to the net thread, then frees it. */
-void stored_op_tell(struct stored_op *op, const struct effects *effects);
 
 /* Tries again what could not be posted. Call on every turn. */
 void stored_ops_turn(struct stored_ops *ops);
 bool stored_ops_wait(const struct stored_ops *ops); /* does anything wait for a turn? */
-/* Frees what has not been posted. What is in the store or with the net thread must have come
- * back. */
+/* Frees what has not been posted. What is in the store must have come back. */
 void stored_ops_clear(struct stored_ops *ops);
 
 #endif

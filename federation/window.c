@@ -43,65 +43,22 @@ static void count_bytes(struct window *window, const struct window_item *item, i
 	*window->total_bytes += sign > 0 ? size : -size;
 }
 
-static struct window_item *take_first(struct window_item **first, struct window_item **last)
-{
-	struct window_item *item = *first;
-
-	*first = item->next;
-	if (*first == NULL)
-		*last = NULL;
-	return item;
-}
-
-static void put_last(struct window_item **first, struct window_item **last,
-		     struct window_item *item)
-{
-	item->next = NULL;
-	if (*last != NULL)
-		(*last)->next = item;
-	else
-		*first = item;
-	*last = item;
-}
-
-static void item_free(struct window *window, struct window_item *item)
-{
-	count_bytes(window, item, -1);
-	free(item);
-}
-
 static void drop_first(struct window *window)
 {
+	struct window_item *item = window->first;
+
+	window->first = item->next;
+	if (window->first == NULL)
+		window->last = NULL;
 	window->count--;
-	item_free(window, take_first(&window->first, &window->last));
-}
-
-static void put_next(struct window *window, struct window_item *item)
-{
-	put_last(&window->first, &window->last, item);
-	window->tail = item->position;
-	window->count++;
-}
-
-/* Those whose turn it is now, or that came by another way meanwhile. */
-static void take_from_ahead(struct window *window)
-{
-	while (window->ahead != NULL && window->ahead->position <= window->tail + 1) {
-		struct window_item *item = take_first(&window->ahead, &window->last_ahead);
-
-		if (item->position <= window->tail)
-			item_free(window, item);
-		else
-			put_next(window, item);
-	}
+	count_bytes(window, item, -1);
+	free(item);
 }
 
 void window_clear(struct window *window, int64_t tail)
 {
 	while (window->first != NULL)
 		drop_first(window);
-	while (window->ahead != NULL)
-		item_free(window, take_first(&window->ahead, &window->last_ahead));
 	window->tail = tail;
 }
 
@@ -113,43 +70,15 @@ bool window_append(struct window *window, struct window_item *item)
 	if (window->count > 0 && (window->count >= WINDOW_ITEMS_MAX ||
 				  window->bytes + item->body.len > WINDOW_BYTES_MAX))
 		return false;
+	item->next = NULL;
+	if (window->last != NULL)
+		window->last->next = item;
+	else
+		window->first = item;
+	window->last = item;
+	window->tail = item->position;
+	window->count++;
 	count_bytes(window, item, 1);
-	put_next(window, item);
-	take_from_ahead(window);
-	return true;
-}
-
-/* So that all up to it have room, once they are there. */
-static bool has_room_ahead(const struct window *window, const struct window_item *item)
-{
-	size_t distance = (size_t)(item->position - window->tail);
-
-	return window->count + distance <= WINDOW_ITEMS_MAX &&
-	       window->bytes + item->body.len <= WINDOW_BYTES_MAX;
-}
-
-static void put_ahead(struct window *window, struct window_item *item)
-{
-	struct window_item **at = &window->ahead;
-
-	if (window->last_ahead == NULL || window->last_ahead->position < item->position) {
-		put_last(&window->ahead, &window->last_ahead, item);
-		return;
-	}
-	while ((*at)->position < item->position)
-		at = &(*at)->next;
-	item->next = *at;
-	*at = item;
-}
-
-bool window_take(struct window *window, struct window_item *item)
-{
-	if (item->position <= window->tail + 1)
-		return window_append(window, item);
-	if (!has_room_ahead(window, item))
-		return false;
-	count_bytes(window, item, 1);
-	put_ahead(window, item);
 	return true;
 }
 
@@ -159,7 +88,6 @@ void window_drop(struct window *window, int64_t up_to)
 		drop_first(window);
 	if (window->tail < up_to)
 		window->tail = up_to;
-	take_from_ahead(window);
 }
 
 size_t window_batch(const struct window *window, const struct window_limits *limits)

@@ -21,8 +21,7 @@ struct window_item {
 
 struct window {
 	struct window_item *first, *last;
-	struct window_item *ahead, *last_ahead; /* came before their turn; in order */
-	size_t count;				/* without those */
+	size_t count;
 	size_t bytes;
 	int64_t tail;	     /* position of the last item; where there is none, the next
 			      * one is tail + 1 */
@@ -36,12 +35,8 @@ struct window_item *window_item_create(const char *domain, int64_t position, str
 void window_init(struct window *window, int64_t tail, size_t *total_bytes);
 /* Frees all items. */
 void window_clear(struct window *window, int64_t tail);
-/* Takes the item if it is the next one and there is room for it, and after it those that had
- * come before their turn. */
+/* Takes the item if it is the next one and there is room for it. */
 bool window_append(struct window *window, struct window_item *item);
-/* The same for an item that others may overtake on their way: one that comes before its turn
- * waits for it. Where the one between does not come, both are read from the store. */
-bool window_take(struct window *window, struct window_item *item);
 /* Frees the items up to a position, which have been settled. */
 void window_drop(struct window *window, int64_t up_to);
 

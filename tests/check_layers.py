@@ -16,7 +16,7 @@ import sys
 
 # The module of each header in include/restante/, by name without .h or .def.
 HEADERS = {
-    "base": ["bytes", "err", "arena", "text", "inbox", "worker", "clock", "log", "metrics", "lock"],
+    "base": ["bytes", "err", "arena", "text", "inbox", "worker", "clock", "log", "metrics", "lock", "thread"],
     "config": ["config", "options"],
     "crypto": ["caller", "crypto", "sign", "verify", "password", "token",
                "private_file", "certificate"],

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What has to be told to sockets and to the federation thread once an operation is
- * committed. Lists in the operation's arena; deliveries and outbound in order. Telling is
- * a hint: who misses it finds everything in the store.
+ * committed. Lists in the operation's arena, in order. Telling is a hint: who misses it finds
+ * everything in the store.
  */
 #ifndef RESTANTE_EFFECTS_H
 #define RESTANTE_EFFECTS_H
@@ -13,11 +13,10 @@
 
 /* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0).
  *
- * Effects of different operations may be told in another order than that of their commits:
- * `previous` is the item before this one in the same mailbox, so that nobody takes it for
- * the next where it is not. 0: none that was still there. An item that has been removed
- * meanwhile may be named too. News of another process have no body, and INT64_MAX here: such
- * an item is read. */
+ * `previous` is the item before this one in the same mailbox: who has not been told of that one
+ * does not take this one for the next. 0: none that was still there. An item that has been
+ * removed meanwhile may be named too. News of another process have no body, and INT64_MAX here:
+ * such an item is read. */
 struct delivery {
 	struct delivery *next;
 	int64_t generation;
@@ -59,29 +58,32 @@ struct prekeys_low {
 	int64_t pq;
 };
 
+/* Items have been removed from the device's mailbox: there is room for more. */
+struct acked {
+	struct acked *next;
+	int64_t generation;
+	const struct ack_request *request;
+};
+
 struct named {
 	struct named *next;
 	char domain[DOMAIN_SIZE];
 };
 
 struct effects {
+	struct effects *next; /* of the following operation (store_config.told) */
 	struct delivery *deliveries, *last_delivery;
 	struct outbound *outbound, *last_outbound;
+	struct list_hint *list_hints, *last_list_hint;
+	struct prekeys_low *low, *last_low;
 	struct session_end *ended;
-	struct list_hint *list_hints;
-	struct prekeys_low *low;
+	struct acked *acked;
 	/* Of several processes that serve one database. */
 	struct named *changed; /* what is remembered of these domains is out of date */
 	struct named *heard;   /* these have called: what waits for them may be sent */
 	int processes;	       /* that there are now; 0: no change */
 	bool lease;	       /* there are destinations that no process sends to */
 	bool refresh;	       /* news may have been missed: read whatever there is */
-};
-
-/* In which another thread hands effects to the net thread. */
-struct effects_told {
-	struct message message;
-	const struct effects *effects;
 };
 
 /* Adding to them; what they point to is not copied, except the address. `previous`: the item
@@ -96,6 +98,8 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 		  const char *address, int64_t list_version);
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
 		 int64_t one_time, int64_t pq);
+void effects_ack(struct effects *effects, struct arena *arena, int64_t generation,
+		 const struct ack_request *request);
 void effects_name(struct named **list, struct arena *arena, const char *domain);
 
 #endif

@@ -34,29 +34,25 @@ struct federation_config {
 	struct policy *policy;	     /* too; gets the operator's words from the store */
 	const struct sign_key *key;  /* signs; is copied */
 	struct store *store;
-	/* Effects of operations that the federation thread made (send_results): the message of
-	 * `told` is posted here, whose deliver() the node has set; it comes back when applied.
-	 */
-	struct inbox *effects_inbox;
-	void *effects_receiver;
-	void (*effects_deliver)(struct message *message, void *receiver);
 };
 
-/* ERR_STORE: the operator's words could not be read. */
+/* *federation_out is set before the thread begins. ERR_STORE: the operator's words could not be
+ * read. */
 enum err federation_start(const struct federation_config *config,
 			  struct federation **federation_out) MUST_CHECK;
-/* Stops sending, waits for what is in flight up to a few seconds, joins. On the thread of
- * the effects inbox, which is dispatched meanwhile; others have flushed, and call no more. The
- * store must still be open; messages posted by others come back with ERR_BUSY. */
-void federation_stop(struct federation **federation);
+/* Stops sending, waits for what is in flight up to a few seconds, joins. The store must still
+ * be open; messages posted by others come back with ERR_BUSY, and nothing more is taken. */
+void federation_stop(struct federation *federation);
+/* It has been stopped, and nobody calls any more. */
+void federation_destroy(struct federation **federation);
 
 /* --- from any thread ------------------------------------------------------------------ */
 
 /* Items that have been committed to outboxes, or ephemeral ones. Copies them, but for
  * those of other processes. Never fails:
  * what it has no room for is read from the store later (ephemeral items are dropped). They are
- * gathered, for each thread of its own, until it calls federation_flush(): waking the other
- * thread for each would cost more than the rest. *gathered is NULL where there are none. */
+ * gathered until federation_flush() is called: waking the other thread for each would cost more
+ * than the rest. *gathered is NULL where there are none. */
 struct submission;
 void federation_submit(struct federation *federation, struct submission **gathered,
 		       const struct outbound *items);

@@ -2,9 +2,9 @@
  *
  * Who is connected: one session per device, by generation. A session sends the mailbox of
  * its device in order of seq and never has more than LIVE_UNACKED_MAX items out. While it
- * is level with the mailbox, new items go straight from the commit to the socket, once the
- * one before has gone there; when it has fallen behind, or that one does not come, it reads
- * them from the store. The mailbox is the truth.
+ * is level with the mailbox, new items go straight from the commit to the socket; when it has
+ * fallen behind, or has not been told of the one before, it reads them from the store. The
+ * mailbox is the truth.
  *
  * Each net thread has its own; a device has one session in all of them (directory.h). Knows no
  * sockets: it sends through functions that it is given.
@@ -21,7 +21,6 @@
 
 struct live;
 struct session;
-struct ack_request;
 
 /* Close codes (docs/protocol.md section 3). */
 enum close_code {
@@ -40,9 +39,9 @@ struct live_config {
 	void (*close)(void *socket, uint16_t code, const char *reason);
 	struct directory *directory;
 	void *holder; /* what stands for this thread there */
-	/* A session that began here displaces the one that another thread has: live_displace()
-	 * is to be called there. */
-	void (*displaces)(void *holder, void *former, int64_t generation, int64_t number);
+	/* A session that began here displaces the one of another thread, the former holder:
+	 * live_displace() is to be called there. */
+	void (*displaces)(void *former, int64_t generation, int64_t number);
 };
 
 struct live *live_create(const struct live_config *config);
@@ -63,10 +62,6 @@ const struct caller *session_caller(const struct session *session);
 int64_t session_socket_key(const struct session *session);
 /* A new token of the same device. */
 void session_renew(struct session *session, const struct caller *caller);
-/* These items are deleted from the mailbox: there is room for more. */
-void session_acked(struct session *session, const struct ack_request *ack);
-/* The same for the device's session, if it has one. */
-void live_acked(struct live *live, int64_t generation, const struct ack_request *ack);
 /* The pipe of the socket has become free. */
 void session_drained(struct session *session);
 

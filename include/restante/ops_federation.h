@@ -156,8 +156,6 @@ struct op_peer_put {
 	struct bytes document;
 	int64_t fetched_ms;
 	struct bytes trust;
-	/* out */
-	struct effects effects;
 };
 
 /* --- the operator's orders (restante peer) ----------------------------------------------- */

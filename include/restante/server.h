@@ -71,8 +71,6 @@ struct server_config {
 	void (*tick)(void *context, int64_t now_ms);
 	/* After server_reload(), on the net thread; NULL: none. */
 	void (*reloaded)(void *context);
-	/* After what was in the inbox, on the net thread; NULL: none. */
-	void (*dispatched)(void *context);
 	void *context;
 };
 

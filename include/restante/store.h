@@ -15,6 +15,7 @@
 
 #include "restante/accounts.h"
 #include "restante/arena.h"
+#include "restante/effects.h"
 #include "restante/inbox.h"
 #include "restante/text.h"
 
@@ -53,6 +54,13 @@ struct store_config {
 	bool serves;	       /* for a node: what a restored backup calls for is done first */
 	bool alone;	       /* refused where a node serves it, and none can begin to */
 	size_t inbox_capacity; /* operations that may wait, per lane */
+	/* Is told what has been committed; NULL: nobody is. By the write lane, for each batch
+	 * before it is given back, a chain in the order of the operations; and by the thread
+	 * that hears of other processes, possibly at the same time. Copies what it needs.
+	 * Messages that it returns, a list, are given back in front of the batch and in the
+	 * same go, so that who has to do with both is woken once. */
+	struct message *(*told)(void *told_context, const struct effects *effects);
+	void *told_context;
 };
 
 struct store;
@@ -68,12 +76,9 @@ void store_close(struct store **store);
  * to be here (ops_processes.h). Any thread. */
 bool store_is_shared(const struct store *store);
 
-/* Where it is shared: what other processes commit is posted to this inbox from now on, as
- * messages `effects_told` (effects.h) with that deliver(). For a store that serves. */
-enum err store_start_news(struct store *store, struct inbox *inbox,
-			  void (*deliver)(struct message *message, void *receiver)) MUST_CHECK;
-/* No more of it. After this the inbox must be dispatched once before store_close(). */
-void store_stop_news(struct store *store);
+/* Where it is shared: what other processes commit is told, too, from now on until it is closed.
+ * For a store that serves. */
+enum err store_start_news(struct store *store) MUST_CHECK;
 
 /* True: the operation is given away and will come back. False: the lane is full. */
 bool store_post(struct store *store, struct store_op *op) MUST_CHECK;

@@ -81,7 +81,6 @@ static void password_was_set(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	log_info(account, "result=password_changed");
 	request_ok_empty(request);
 }
@@ -93,7 +92,6 @@ static void account_deleted(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	log_info(account, "result=deleted");
 	request_ok_empty(request);
 }

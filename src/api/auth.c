@@ -323,7 +323,6 @@ static void session_refreshed(struct message *message)
 	struct op_session_refresh *op = (struct op_session_refresh *)message;
 	struct request *request = op->op.context;
 
-	node_tell(request_node(request), &op->effects); /* a token used twice ends sessions */
 	if (op->op.err != ERR_OK) {
 		request_fail(request, op->op.err, NULL,
 			     op->op.err == ERR_UNAUTHORIZED
@@ -371,7 +370,6 @@ static void session_ended(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	request_ok_empty(request);
 }
 

@@ -66,7 +66,6 @@ static void device_removed(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	log_info(device, "result=removed");
 	request_ok(request,
 		   bytes_of_text(arena_printf(request->arena, "{\"list_version\":%lld}",
@@ -131,7 +130,6 @@ static void device_linked(struct message *message)
 	if (request == NULL)
 		return;
 	linking = request->job;
-	node_tell(request_node(request), &op->effects);
 	log_info(device, "result=linked");
 	session_answer(request,
 		       &(struct session_facts){.status = 201,

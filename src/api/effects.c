@@ -1,59 +1,55 @@
 /* SPDX-License-Identifier: MIT
  *
- * Telling what has been committed: sockets by way of live, other domains by way of the
- * federation thread.
+ * Telling what has been committed: each session by way of the net thread that has it, and
+ * other domains by way of the federation thread. On the threads of the store.
  *
- * The session of a device may be at another net thread. What concerns it is copied, gathered
- * with all else for that thread while this one goes through its inbox, and told there. That is
- * a hint, as all telling is: where it would be too much it is left out, and the sessions there
+ * What concerns sessions is copied, gathered for each net thread, and told there. That is a
+ * hint, as all telling is: where it would be too much it is left out, and the sessions there
  * read their mailboxes.
  */
 #include "node.h"
 
+#include "restante/log.h"
 #include "restante/messages.h"
 
+#include <stdlib.h>
+
 /* On its way to one thread. */
-#define PASSED_BYTES_MAX   ((size_t)64 << 20)
+#define TOLD_BYTES_MAX	 ((size_t)64 << 20)
 /* However little is in it, it has an arena. */
-#define PASSED_BYTES_LEAST ((size_t)8 << 10)
+#define TOLD_BYTES_LEAST ((size_t)8 << 10)
 
-struct acked {
-	struct acked *next;
-	int64_t generation;
-	struct ack_request request;
-};
-
-struct displaced {
-	struct displaced *next;
-	int64_t generation;
-	int64_t number;
-};
-
-/* For one other thread, which gets it with its arena. */
-struct passed {
+/* For one net thread, which gets it with its arena. */
+struct told {
 	struct message message;
+	struct node *node;
 	struct arena *arena;
 	size_t bytes; /* that it takes, about */
 	struct effects effects;
-	struct acked *acked;
-	struct displaced *displaced;
 };
 
-/* --- on the other thread -------------------------------------------------------------- */
+struct telling {
+	struct shared *shared;
+	struct told *told[NODES_MAX];
+	struct submission *submitted;
+};
 
-static void passed_deliver(struct message *message, void *receiver)
+static void told_free(struct told *told)
 {
-	struct passed *passed = (struct passed *)message;
-	struct node *node = receiver;
-	struct arena *arena = passed->arena;
+	struct arena *arena = told->arena; /* which it is in */
 
-	live_tell(node->live, &passed->effects);
-	for (const struct acked *a = passed->acked; a != NULL; a = a->next)
-		live_acked(node->live, a->generation, &a->request);
-	for (const struct displaced *d = passed->displaced; d != NULL; d = d->next)
-		live_displace(node->live, d->generation, d->number);
-	atomic_fetch_sub(&node->passed_bytes, passed->bytes);
+	atomic_fetch_sub(&told->node->told_bytes, told->bytes);
 	arena_destroy(&arena);
+}
+
+/* --- on the net thread ---------------------------------------------------------------- */
+
+static void told_returned(struct message *message)
+{
+	struct told *told = (struct told *)message;
+
+	live_tell(told->node->live, &told->effects);
+	told_free(told);
 }
 
 void node_catch_up(struct node *node)
@@ -64,97 +60,85 @@ void node_catch_up(struct node *node)
 
 /* --- gathering ------------------------------------------------------------------------ */
 
-static struct passed *passed_to(struct node *node, const struct node *to)
+static struct told *told_to(struct telling *telling, struct node *node)
 {
-	struct passed **passed = &node->passed[to->index];
+	struct told **told = &telling->told[node->index];
 	struct arena *arena;
 
-	if (*passed == NULL) {
+	if (*told == NULL) {
 		arena = arena_create();
-		*passed = arena_new(arena, struct passed);
-		(*passed)->arena = arena;
-		(*passed)->message.deliver = passed_deliver;
-		(*passed)->bytes = PASSED_BYTES_LEAST;
+		*told = arena_new(arena, struct told);
+		(*told)->message.reply_to = node->inbox;
+		(*told)->message.returned = told_returned;
+		(*told)->node = node;
+		(*told)->arena = arena;
+		(*told)->bytes = TOLD_BYTES_LEAST;
 	}
-	return *passed;
+	return *told;
 }
 
-/* What is gathered for the thread that has the device's session. NULL: that is this one, or
- * none. */
-static struct passed *passed_for(struct node *node, int64_t generation)
+/* What is gathered for the thread that has the device's session. NULL: there is none. */
+static struct told *told_for(struct telling *telling, int64_t generation)
 {
-	const struct node *holder = directory_find(node->shared->directory, generation);
+	struct node *holder = directory_find(telling->shared->directory, generation);
 
-	return holder != NULL && holder != node ? passed_to(node, holder) : NULL;
+	return holder != NULL ? told_to(telling, holder) : NULL;
 }
 
-static void pass_delivery(struct passed *passed, const struct delivery *delivery)
+static void tell_delivery(struct told *told, const struct delivery *delivery)
 {
 	struct mailbox_item item = delivery->item;
 
-	item.body = arena_bytes(passed->arena, item.body);
-	passed->bytes += sizeof(*delivery) + item.body.len;
-	effects_deliver(&passed->effects, passed->arena, delivery->generation,
-			delivery->previous, &item);
+	item.body = arena_bytes(told->arena, item.body);
+	told->bytes += sizeof(*delivery) + item.body.len;
+	effects_deliver(&told->effects, told->arena, delivery->generation, delivery->previous,
+			&item);
 }
 
-static void pass(struct node *node, const struct effects *effects)
+static void tell_acked(struct told *told, const struct acked *acked)
 {
-	struct passed *passed;
+	struct ack_request *request = arena_new(told->arena, struct ack_request);
+	size_t size = acked->request->n_seqs * sizeof(*request->seqs);
+
+	*request = *acked->request;
+	request->seqs = arena_alloc(told->arena, size);
+	if (size > 0)
+		memcpy(request->seqs, acked->request->seqs, size);
+	told->bytes += sizeof(*acked) + sizeof(*request) + size;
+	effects_ack(&told->effects, told->arena, acked->generation, request);
+}
+
+static void tell_sessions(struct telling *telling, const struct effects *effects)
+{
+	struct told *told;
 
 	for (const struct delivery *d = effects->deliveries; d != NULL; d = d->next)
-		if ((passed = passed_for(node, d->generation)) != NULL)
-			pass_delivery(passed, d);
+		if ((told = told_for(telling, d->generation)) != NULL)
+			tell_delivery(told, d);
+	for (const struct acked *a = effects->acked; a != NULL; a = a->next)
+		if ((told = told_for(telling, a->generation)) != NULL)
+			tell_acked(told, a);
 	for (const struct list_hint *h = effects->list_hints; h != NULL; h = h->next)
-		if ((passed = passed_for(node, h->generation)) != NULL)
-			effects_hint(&passed->effects, passed->arena, h->generation, h->address,
+		if ((told = told_for(telling, h->generation)) != NULL)
+			effects_hint(&told->effects, told->arena, h->generation, h->address,
 				     h->list_version);
 	for (const struct prekeys_low *l = effects->low; l != NULL; l = l->next)
-		if ((passed = passed_for(node, l->generation)) != NULL)
-			effects_low(&passed->effects, passed->arena, l->generation, l->one_time,
+		if ((told = told_for(telling, l->generation)) != NULL)
+			effects_low(&told->effects, told->arena, l->generation, l->one_time,
 				    l->pq);
 	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
-		if ((passed = passed_for(node, e->generation)) != NULL)
-			effects_end(&passed->effects, passed->arena, e->generation,
-				    e->socket_key, e->code);
-	for (size_t i = 0; effects->refresh && i < node->shared->n_nodes; i++)
-		if (i != node->index)
-			atomic_store(&node->shared->nodes[i]->missed, true);
+		if ((told = told_for(telling, e->generation)) != NULL)
+			effects_end(&told->effects, told->arena, e->generation, e->socket_key,
+				    e->code);
+	for (size_t i = 0; effects->refresh && i < telling->shared->n_nodes; i++)
+		told_to(telling, telling->shared->nodes[i])->effects.refresh = true;
 }
 
-static void pass_ack(struct passed *passed, int64_t generation, const struct ack_request *ack)
+static void tell_federation(struct telling *telling, const struct effects *effects)
 {
-	struct acked *acked = arena_new(passed->arena, struct acked);
+	struct federation *federation = telling->shared->federation;
 
-	acked->generation = generation;
-	acked->request = *ack;
-	acked->request.seqs = arena_array(passed->arena, int64_t, ack->n_seqs);
-	for (size_t i = 0; i < ack->n_seqs; i++)
-		acked->request.seqs[i] = ack->seqs[i];
-	acked->next = passed->acked;
-	passed->acked = acked;
-}
-
-static void passed_post(struct passed *passed, struct node *to)
-{
-	struct arena *arena = passed->arena;
-	size_t bytes = passed->bytes;
-
-	if (atomic_fetch_add(&to->passed_bytes, bytes) <= PASSED_BYTES_MAX &&
-	    inbox_post(to->inbox, &passed->message))
-		return;
-	atomic_fetch_sub(&to->passed_bytes, bytes);
-	atomic_store(&to->missed, true);
-	arena_destroy(&arena);
-}
-
-/* --- telling -------------------------------------------------------------------------- */
-
-static void tell_federation(struct node *node, const struct effects *effects)
-{
-	struct federation *federation = node->shared->federation;
-
-	federation_submit(federation, &node->submitted, effects->outbound);
+	federation_submit(federation, &telling->submitted, effects->outbound);
 	for (const struct named *peer = effects->changed; peer != NULL; peer = peer->next)
 		federation_peer_changed(federation, peer->domain);
 	for (const struct named *peer = effects->heard; peer != NULL; peer = peer->next)
@@ -163,60 +147,73 @@ static void tell_federation(struct node *node, const struct effects *effects)
 		federation_load(federation);
 }
 
-void node_tell(struct node *node, const struct effects *effects)
+/* Which net threads have room for, as a list of messages. */
+static struct message *gathered(struct telling *telling)
 {
-	struct shared *shared = node->shared;
+	struct message *list = NULL;
 
-	live_tell(node->live, effects);
-	if (shared->n_nodes > 1)
-		pass(node, effects);
-	if (effects->processes > 0)
-		limits_divide(shared, effects->processes);
-	if (shared->federation != NULL)
-		tell_federation(node, effects);
-}
+	for (size_t i = 0; i < telling->shared->n_nodes; i++) {
+		struct node *node = telling->shared->nodes[i];
+		struct told *told = telling->told[i];
 
-void node_told(struct message *message, void *receiver)
-{
-	const struct effects_told *told = (const struct effects_told *)message;
-
-	node_tell(receiver, told->effects);
-	inbox_return(message);
-}
-
-void node_acked(struct node *node, int64_t generation, const struct ack_request *ack)
-{
-	struct passed *passed = passed_for(node, generation);
-
-	if (passed != NULL)
-		pass_ack(passed, generation, ack);
-	else
-		live_acked(node->live, generation, ack);
-}
-
-void node_displaces(void *node, void *former, int64_t generation, int64_t number)
-{
-	struct passed *passed = passed_to(node, former);
-	struct displaced *displaced = arena_new(passed->arena, struct displaced);
-
-	displaced->generation = generation;
-	displaced->number = number;
-	displaced->next = passed->displaced;
-	passed->displaced = displaced;
-}
-
-void node_dispatched(void *context)
-{
-	struct node *node = context;
-	struct shared *shared = node->shared;
-
-	if (shared->federation != NULL)
-		federation_flush(shared->federation, &node->submitted);
-	for (size_t i = 0; i < shared->n_nodes; i++) {
-		struct passed *passed = node->passed[i];
-
-		node->passed[i] = NULL;
-		if (passed != NULL)
-			passed_post(passed, shared->nodes[i]);
+		if (told == NULL)
+			continue;
+		if (atomic_fetch_add(&node->told_bytes, told->bytes) <= TOLD_BYTES_MAX) {
+			told->message.next = list;
+			list = &told->message;
+			continue;
+		}
+		atomic_store(&node->missed, true);
+		told_free(told);
 	}
+	return list;
+}
+
+struct message *node_told(void *context, const struct effects *effects)
+{
+	struct shared *shared = context;
+	struct telling telling = {.shared = shared};
+
+	for (; effects != NULL; effects = effects->next) {
+		tell_sessions(&telling, effects);
+		if (shared->federation != NULL)
+			tell_federation(&telling, effects);
+		if (effects->processes > 0)
+			limits_divide(shared, effects->processes);
+	}
+	federation_flush(shared->federation, &telling.submitted);
+	return gathered(&telling);
+}
+
+/* --- from one net thread to another --------------------------------------------------- */
+
+struct displacement {
+	struct message message;
+	int64_t generation;
+	int64_t number;
+};
+
+static void displacement_deliver(struct message *message, void *receiver)
+{
+	struct displacement *displacement = (struct displacement *)message;
+	struct node *node = receiver;
+
+	live_displace(node->live, displacement->generation, displacement->number);
+	free(displacement);
+}
+
+void node_displaces(void *former, int64_t generation, int64_t number)
+{
+	struct node *node = former;
+	struct displacement *displacement = calloc(1, sizeof(*displacement));
+
+	if (displacement == NULL)
+		fatal("out of memory");
+	displacement->message.deliver = displacement_deliver;
+	displacement->generation = generation;
+	displacement->number = number;
+	if (inbox_post(node->inbox, &displacement->message))
+		return;
+	atomic_store(&node->missed, true);
+	free(displacement);
 }

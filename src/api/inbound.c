@@ -228,7 +228,6 @@ static void transaction_stored(struct message *message)
 {
 	struct op_transaction *op = (struct op_transaction *)message;
 	struct request *request = op->op.context;
-	struct node *node = request_node(request);
 
 	if (op->op.err != ERR_OK) {
 		if (op->op.err == ERR_STREAM_RESET) {
@@ -244,7 +243,6 @@ static void transaction_stored(struct message *message)
 		metric_add(METRIC_messages_received_total, messages_of(op->transaction));
 	log_debug(inbound, "origin=%s items=%zu replay=%d", op->origin,
 		  op->transaction->n_items, op->replay);
-	node_tell(node, &op->effects);
 	inbound_reply(request, 200, op->answer);
 }
 
@@ -301,7 +299,6 @@ static void inbound_claimed(struct message *message)
 		inbound_refuse(request, op->op.err, NULL);
 		return;
 	}
-	node_tell(request_node(request), &op->effects);
 	inbound_reply(request, 200, op->answer);
 }
 

@@ -25,7 +25,6 @@ static void keys_stored(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	request_ok(
 		request,
 		bytes_of_text(arena_printf(
@@ -240,7 +239,6 @@ static void keys_claimed(struct message *message)
 
 	if (request == NULL)
 		return;
-	node_tell(request_node(request), &op->effects);
 	request_ok(request, op->answer);
 }
 

@@ -18,7 +18,7 @@ static void message_stored(struct message *message)
 	struct op_send *op = (struct op_send *)message;
 	struct request *request = op->op.context;
 
-	send_finish(request_node(request), op);
+	send_count(op);
 	if (op->op.err == ERR_OK)
 		request_reply(request, send_status(op), send_body(request->arena, op));
 	else
@@ -135,8 +135,6 @@ static void mailbox_acked(struct message *message)
 	if (request == NULL)
 		return;
 	metric_add(METRIC_envelopes_acked_total, op->removed);
-	node_tell(request_node(request), &op->effects);
-	node_acked(request_node(request), request->caller.generation, op->ack);
 	request_ok(request, bytes_of_text(arena_printf(request->arena, "{\"removed\":%lld}",
 						       (long long)op->removed)));
 }

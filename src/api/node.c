@@ -225,7 +225,6 @@ static enum err start_server(struct node *node)
 		.precheck = inbound_precheck,
 		.tick = node_tick,
 		.reloaded = node_reloaded,
-		.dispatched = node_dispatched,
 		.context = node,
 	};
 	return server_create(&node->server_config, &node->server);
@@ -280,10 +279,7 @@ static enum err start_federation(struct node *node)
 	struct federation_config config = {.config = node->config,
 					   .policy = node->shared->policy,
 					   .key = &node->signer,
-					   .store = node->shared->store,
-					   .effects_inbox = node->inbox,
-					   .effects_receiver = node,
-					   .effects_deliver = node_told};
+					   .store = node->shared->store};
 
 	node->signer_is_news = false;
 	return federation_start(&config, &node->shared->federation);
@@ -309,6 +305,8 @@ static enum err node_start(struct node *node)
 	start_tables(shared);
 	node_store_config(node->config, &shared->store_config);
 	shared->store_config.serves = true;
+	shared->store_config.told = node_told;
+	shared->store_config.told_context = shared;
 	err = document_start(node);
 	if (err == ERR_OK)
 		err = start_no_password(shared);
@@ -321,9 +319,9 @@ static enum err node_start(struct node *node)
 	if (err == ERR_OK)
 		err = start_other_threads(shared);
 	if (err == ERR_OK)
-		err = store_start_news(shared->store, node->inbox, node_told);
-	if (err == ERR_OK)
 		err = start_federation(node);
+	if (err == ERR_OK)
+		err = store_start_news(shared->store);
 	return err;
 }
 
@@ -404,10 +402,8 @@ static size_t dispatch(struct node *node)
 {
 	size_t count = 0;
 
-	if (node->inbox != NULL) {
+	if (node->inbox != NULL)
 		count = inbox_dispatch(node->inbox, node);
-		node_dispatched(node);
-	}
 	return count;
 }
 
@@ -466,16 +462,15 @@ void node_destroy(struct node **node_p)
 	shared = node->shared;
 	drain_inboxes(shared);
 	if (shared->federation != NULL)
-		federation_stop(&shared->federation);
+		federation_stop(shared->federation);
 	if (shared->pool != NULL)
 		worker_pool_stop(&shared->pool);
-	if (shared->store != NULL)
-		store_stop_news(shared->store);
 	drain_inboxes(shared);
 	stop_live(shared);
 	if (shared->store != NULL)
 		store_close(&shared->store);
 	drain_inboxes(shared);
+	federation_destroy(&shared->federation);
 	while (shared->n_nodes > 1)
 		node_free(shared->nodes[--shared->n_nodes]);
 	if (node->server != NULL)

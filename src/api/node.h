@@ -80,11 +80,9 @@ struct node {
 
 	struct client *waiting; /* sockets without a token yet (socket.c) */
 
-	/* What is gathered for other threads until node_dispatched() (effects.c). */
-	struct submission *submitted;
-	struct passed *passed[NODES_MAX];
-	/* By other threads: what is on its way here, and whether something was left out. */
-	atomic_size_t passed_bytes;
+	/* By other threads: what they tell is on its way here, and whether something was left
+	 * out (effects.c). */
+	atomic_size_t told_bytes;
 	atomic_bool missed;
 };
 
@@ -138,17 +136,11 @@ void sockets_tick(struct node *node, int64_t now_ms);
 /* socket_release.c: tells the store, if it knows of this socket (socket_key is not 0). */
 void socket_release(struct node *node, int64_t generation, int64_t socket_key);
 
-/* effects.c: commit first, then tell sockets, on whichever thread, and the federation thread.
- */
-void node_tell(struct node *node, const struct effects *effects);
-/* Effects of the federation thread, and news of other processes; on the first thread. */
-void node_told(struct message *message, void *receiver);
-/* These items are deleted from the device's mailbox. */
-void node_acked(struct node *node, int64_t generation, const struct ack_request *ack);
-/* A session of this number has begun here: `former` displaces the one it has. */
-void node_displaces(void *node, void *former, int64_t generation, int64_t number);
-void node_dispatched(void *context); /* all that had come back has been told */
-/* Looks in their mailboxes for what other threads could not pass on. */
+/* effects.c: for the store (store.h); the context is what all net threads share. */
+struct message *node_told(void *context, const struct effects *effects);
+/* Any thread: a session of this number has begun elsewhere than at `former`, a node. */
+void node_displaces(void *former, int64_t generation, int64_t number);
+/* Sessions look in their mailboxes for what they could not be told. */
 void node_catch_up(struct node *node);
 
 /* receipt_token.c */

@@ -41,13 +41,10 @@ enum err send_prepare(struct node *node, const struct caller *caller,
 	return ERR_OK;
 }
 
-void send_finish(struct node *node, const struct op_send *op)
+void send_count(const struct op_send *op)
 {
-	if (op->op.err != ERR_OK)
-		return;
-	if (!op->duplicate)
+	if (op->op.err == ERR_OK && !op->duplicate)
 		metric_inc(messages_accepted_total);
-	node_tell(node, &op->effects);
 }
 
 int send_status(const struct op_send *op)

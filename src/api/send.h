@@ -14,8 +14,8 @@
 enum err send_prepare(struct node *node, const struct caller *caller,
 		      const struct message_request *message, struct op_send *op,
 		      int64_t *wait_ms_out) MUST_CHECK;
-/* After it has come back: tells, counts. */
-void send_finish(struct node *node, const struct op_send *op);
+/* After it has come back. */
+void send_count(const struct op_send *op);
 /* Its answer: status, and the body of a 200 or 202, or the message (NULL: the usual one) and
  * the details of a refusal. */
 int send_status(const struct op_send *op);

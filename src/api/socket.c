@@ -355,7 +355,7 @@ static void batch_message_stored(struct message *message)
 	struct client *client = batch->client;
 	struct arena *arena = send->op.op.arena;
 
-	send_finish(client->node, &send->op);
+	send_count(&send->op);
 	if (send->op.op.err == ERR_OK)
 		batch->results[send->index] = send_body(batch->arena, &send->op);
 	else
@@ -440,15 +440,9 @@ static void frame_acked(struct message *message)
 	struct arena *arena = ack->op.op.arena;
 
 	metric_add(METRIC_envelopes_acked_total, ack->op.removed);
-	if (ack->op.op.err == ERR_OK)
-		node_tell(client->node, &ack->op.effects);
 	client_put_down(client, ack->len);
-	if (client_back(client)) {
-		if (ack->op.op.err != ERR_OK)
-			client_error(client, arena, ack->op.op.err, &(struct problem){0});
-		else if (client->session != NULL)
-			session_acked(client->session, &ack->request);
-	}
+	if (client_back(client) && ack->op.op.err != ERR_OK)
+		client_error(client, arena, ack->op.op.err, &(struct problem){0});
 	arena_destroy(&arena);
 }
 

@@ -5,10 +5,9 @@
 #include "restante/worker.h"
 
 #include "restante/log.h"
+#include "restante/thread.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,12 +18,11 @@ struct worker_pool {
 	pthread_t threads[];
 };
 
-static void *worker_main(void *arg)
+static void *worker_main(void *context)
 {
-	struct worker_pool *pool = arg;
+	struct worker_pool *pool = context;
 	struct message *message;
 
-	log_thread_name(pool->name);
 	while ((message = inbox_wait(pool->inbox, 1)) != NULL) {
 		struct job *job = (struct job *)message;
 
@@ -32,21 +30,6 @@ static void *worker_main(void *arg)
 		inbox_return(message);
 	}
 	return NULL;
-}
-
-/* Signals are for the main thread, so the workers start with all of them blocked. */
-static void start_threads(struct worker_pool *pool)
-{
-	sigset_t all;
-	sigset_t before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (size_t i = 0; i < pool->n_threads; i++) {
-		if (pthread_create(&pool->threads[i], NULL, worker_main, pool) != 0)
-			fatal("cannot start thread %zu of pool %s", i, pool->name);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 struct worker_pool *worker_pool_start(const char *name, size_t threads, size_t capacity)
@@ -60,7 +43,8 @@ struct worker_pool *worker_pool_start(const char *name, size_t threads, size_t c
 	snprintf(pool->name, sizeof pool->name, "%s", name);
 	pool->inbox = inbox_create(capacity, NULL, NULL);
 	pool->n_threads = threads;
-	start_threads(pool);
+	for (size_t i = 0; i < threads; i++)
+		thread_start(&pool->threads[i], pool->name, worker_main, pool);
 	return pool;
 }
 

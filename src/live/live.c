@@ -2,11 +2,8 @@
  *
  * Sessions and what they are told. See live.h for the rule that makes this correct: an item
  * is pushed directly only to a session that has sent everything before it; all others find
- * it by reading their mailbox. What is told before its turn, because another thread tells the
- * one before, is held for a moment.
+ * it by reading their mailbox.
  */
-#include "held.h"
-
 #include "restante/live.h"
 
 #include "restante/clock.h"
@@ -27,8 +24,6 @@
 #define LOOK_EVERY_MS  (5 * SECONDS_MS)
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
-/* A session that holds more than this does not wait any longer. */
-#define HELD_BYTES_MAX ((size_t)64 << 10)
 
 struct live {
 	struct live_config config;
@@ -46,12 +41,11 @@ struct session {
 	int64_t *unacked; /* seqs that are out, ascending; room for them while there are any */
 	size_t n_unacked;
 	size_t unacked_room;
-	int64_t look_ms;	/* while it waits for them: when to look; 0: it does not wait */
-	struct held_items held; /* while it is level: those that came before their turn */
-	bool level;		/* everything in the mailbox up to now has been sent */
-	bool reading;		/* a read is in the store */
-	bool missed;		/* something arrived while it was */
-	bool greeted;		/* queue_empty has been said */
+	int64_t look_ms; /* while it waits for them: when to look; 0: it does not wait */
+	bool level;	 /* everything in the mailbox up to now has been sent */
+	bool reading;	 /* a read is in the store */
+	bool missed;	 /* something arrived while it was */
+	bool greeted;	 /* queue_empty has been said */
 	bool sure; /* since it began, and since news may have been missed, a read has shown
 		    * that its socket is the device's last one: of others it is told */
 };
@@ -89,7 +83,6 @@ static struct session *session_find(struct live *live, int64_t generation)
 
 static void session_free(struct session *session)
 {
-	held_clear(&session->held);
 	free(session->unacked);
 	free(session);
 }
@@ -246,7 +239,7 @@ static bool session_enter(struct session *session)
 	session->number = directory_enter(config->directory, generation, session->socket_key,
 					  config->holder, &former);
 	if (former != NULL && former != config->holder)
-		config->displaces(config->holder, former, generation, session->number);
+		config->displaces(former, generation, session->number);
 	return session->number > 0;
 }
 
@@ -323,7 +316,7 @@ static bool is_acked(const struct ack_request *ack, int64_t seq)
 	return false;
 }
 
-void session_acked(struct session *session, const struct ack_request *ack)
+static void session_acked(struct session *session, const struct ack_request *ack)
 {
 	size_t kept = 0;
 
@@ -370,14 +363,6 @@ static void session_look(struct session *session, int64_t now_ms)
 	}
 }
 
-void live_acked(struct live *live, int64_t generation, const struct ack_request *ack)
-{
-	struct session *session = session_find(live, generation);
-
-	if (session != NULL)
-		session_acked(session, ack);
-}
-
 void session_drained(struct session *session)
 {
 	session_pump(session);
@@ -399,40 +384,11 @@ static bool is_open(const struct session *session)
 	       session->live->config.queued(session->socket) <= QUEUED_MAX;
 }
 
-/* Is the one before it likely to be told in a moment? */
-static bool is_early(const struct session *session, const struct delivery *delivery)
-{
-	return session->cursor > 0 && delivery->previous < delivery->item.seq &&
-	       session->held.bytes <= HELD_BYTES_MAX;
-}
-
 static void session_fall_behind(struct session *session)
 {
-	held_clear(&session->held);
 	session->level = false;
 	session->missed = true;
 	session_pump(session);
-}
-
-static void session_push(struct session *session, struct arena *arena,
-			 const struct mailbox_item *item)
-{
-	session_send_items(session, arena, item, 1);
-	session_count(session, item->seq);
-}
-
-/* Those that have waited for what was just sent. */
-static void session_push_held(struct session *session, struct arena *arena)
-{
-	struct held *held;
-
-	while (is_open(session) &&
-	       (held = held_take(&session->held, session->cursor)) != NULL) {
-		session_push(session, arena, &held->item);
-		free(held);
-	}
-	if (session->held.first != NULL && !is_open(session))
-		session_fall_behind(session);
 }
 
 static void tell_delivery(struct live *live, struct arena *arena,
@@ -448,13 +404,19 @@ static void tell_delivery(struct live *live, struct arena *arena,
 	} else if (item->seq <= session->cursor) {
 		return; /* a read has been faster */
 	} else if (is_open(session) && delivery->previous <= session->cursor) {
-		session_push(session, arena, item);
-		session_push_held(session, arena);
-	} else if (is_open(session) && is_early(session, delivery)) {
-		held_put(&session->held, delivery);
+		session_send_items(session, arena, item, 1);
+		session_count(session, item->seq);
 	} else {
 		session_fall_behind(session);
 	}
+}
+
+static void tell_acked(struct live *live, const struct acked *acked)
+{
+	struct session *session = session_find(live, acked->generation);
+
+	if (session != NULL)
+		session_acked(session, acked->request);
 }
 
 static void tell_hint(struct live *live, struct arena *arena, const struct list_hint *hint)
@@ -499,6 +461,8 @@ void live_tell(struct live *live, const struct effects *effects)
 {
 	struct arena *arena = arena_create();
 
+	for (const struct acked *a = effects->acked; a != NULL; a = a->next)
+		tell_acked(live, a);
 	for (const struct delivery *d = effects->deliveries; d != NULL; d = d->next)
 		tell_delivery(live, arena, d);
 	for (const struct list_hint *h = effects->list_hints; h != NULL; h = h->next)
@@ -537,8 +501,6 @@ void live_tick(struct live *live, int64_t now_ms)
 		if (session->caller.expires_at_ms <= now_ms)
 			live->config.close(session->socket, CLOSE_UNAUTHORIZED,
 					   "token expired");
-		else if (session->held.first != NULL)
-			session_fall_behind(session); /* what they wait for does not come */
 		else
 			session_pump(session);
 		session_look(session, now_ms);

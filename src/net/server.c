@@ -253,8 +253,6 @@ void server_woken(struct server *server)
 	if (!server->draining && atomic_load(&server->stop))
 		begin_draining(server);
 	inbox_dispatch(server->inbox, server->config->context);
-	if (server->config->dispatched != NULL)
-		server->config->dispatched(server->config->context);
 }
 
 void server_stop(struct server *server)

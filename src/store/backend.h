@@ -40,11 +40,10 @@ struct backend {
 	enum err (*rest)(struct backend_connection *connection);
 	/* Write lane: a batch has been given back; upkeep that nobody should wait for. */
 	void (*idle)(struct backend_connection *connection);
-	/* Where it is shared, and NULL elsewhere: hears what other processes tell (store.h).
-	 * Stopped while the lanes still run; freed when whatever it has posted has come back.
-	 */
-	enum err (*news_start)(struct store *store, struct db *writer, struct inbox *inbox,
-			       void (*deliver)(struct message *message, void *receiver),
+	/* Where it is shared, and NULL elsewhere: hears what other processes tell, and tells it
+	 * (store.h). Stopped while the lanes still run; freed when whatever it has posted has
+	 * come back. */
+	enum err (*news_start)(struct store *store, struct db *writer,
 			       struct hearing **hearing_out);
 	void (*news_stop)(struct hearing *hearing);
 	void (*news_free)(struct hearing **hearing);
@@ -54,6 +53,9 @@ struct backend {
 
 extern const struct backend sqlite_backend;
 extern const struct backend postgres_backend;
+
+/* (ops.c) What has to be told once this is committed; NULL: nothing. */
+struct effects *op_effects(struct store_op *op);
 
 /* (ahead.c) On the write lane, before the operations of a batch. */
 enum err db_ask_ahead(struct db *db, const struct store_op *first) MUST_CHECK;

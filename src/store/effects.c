@@ -53,15 +53,18 @@ void effects_hint(struct effects *effects, struct arena *arena, int64_t generati
 		  const char *address, int64_t list_version)
 {
 	struct list_hint *hint = arena_new(arena, struct list_hint);
-	const struct list_hint *before = effects->list_hints;
+	struct list_hint *before = effects->last_list_hint;
 
 	hint->generation = generation;
 	hint->address = before != NULL && strcmp(before->address, address) == 0
 				? before->address
 				: arena_text(arena, bytes_of_text(address));
 	hint->list_version = list_version;
-	hint->next = effects->list_hints;
-	effects->list_hints = hint;
+	if (before != NULL)
+		before->next = hint;
+	else
+		effects->list_hints = hint;
+	effects->last_list_hint = hint;
 }
 
 void effects_low(struct effects *effects, struct arena *arena, int64_t generation,
@@ -72,8 +75,22 @@ void effects_low(struct effects *effects, struct arena *arena, int64_t generatio
 	low->generation = generation;
 	low->one_time = one_time;
 	low->pq = pq;
-	low->next = effects->low;
-	effects->low = low;
+	if (effects->last_low != NULL)
+		effects->last_low->next = low;
+	else
+		effects->low = low;
+	effects->last_low = low;
+}
+
+void effects_ack(struct effects *effects, struct arena *arena, int64_t generation,
+		 const struct ack_request *request)
+{
+	struct acked *acked = arena_new(arena, struct acked);
+
+	acked->generation = generation;
+	acked->request = request;
+	acked->next = effects->acked;
+	effects->acked = acked;
 }
 
 void effects_name(struct named **list, struct arena *arena, const char *domain)

@@ -2,6 +2,7 @@
  *
  * Which function does which operation, and what is done around each.
  */
+#include "backend.h"
 #include "driver.h"
 #include "known.h"
 
@@ -79,7 +80,7 @@ static const struct operation operations[STORE_KIND_COUNT] = {
 	[STORE_OUTBOX_RESET] = OUT_FROM(outbox_reset, destination),
 	[STORE_OUTBOX_EXPIRE] = WITH_EFFECTS(outbox_expire, destination),
 	[STORE_PEER_LOAD] = OUT_FROM(peer_load, document),
-	[STORE_PEER_PUT] = WITH_EFFECTS(peer_put, effects),
+	[STORE_PEER_PUT] = NO_OUT(peer_put),
 	[STORE_PEER_ORDER] = NO_OUT(peer_order),
 	[STORE_PEER_ORDERS_READ] = OUT_FROM(peer_orders_read, newest),
 	[STORE_PEERS_LIST] = OUT_FROM(peers_list, peers),
@@ -128,18 +129,20 @@ static enum err mark_seen(struct db *db, int64_t now_ms)
 }
 
 /* A refusal has no effects, but for that of SESSION_REFRESH. */
-static void collect_news(struct db *db, const struct store_op *op)
+struct effects *op_effects(struct store_op *op)
 {
 	size_t effects = operations[op->kind].effects;
+	bool done = op->err == ERR_OK ||
+		    (op->kind == STORE_SESSION_REFRESH && op->err != ERR_STORE);
 
-	if (effects != 0 && (op->err == ERR_OK || op->kind == STORE_SESSION_REFRESH))
-		db_news_add(db, (const struct effects *)((const char *)op + effects));
+	return done && effects != 0 ? (struct effects *)((char *)op + effects) : NULL;
 }
 
 enum err db_run(struct db *db, struct store_op *op)
 {
 	const struct operation *operation = &operations[op->kind];
 	int64_t changes = db->driver->total_changes(db);
+	const struct effects *effects;
 	enum err err;
 
 	memset((char *)op + operation->out, 0, operation->end - operation->out);
@@ -152,7 +155,9 @@ enum err db_run(struct db *db, struct store_op *op)
 		return err;
 	if (err != ERR_OK)
 		op->err = err;
-	collect_news(db, op);
+	effects = op_effects(op);
+	if (effects != NULL)
+		db_news_add(db, effects);
 	if (op->err == ERR_OK) {
 		db->known_changed |= !keeps_known[op->kind];
 		return mark_seen(db, op->now_ms);

@@ -4,6 +4,8 @@
  */
 #include "mail.h"
 
+#include <stdio.h>
+
 /* --- peers ------------------------------------------------------------------------------ */
 
 enum err db_peer_load(struct db *db, struct store_op *op)
@@ -31,6 +33,15 @@ static struct bytes not_null(struct bytes bytes)
 	return bytes.data != NULL ? bytes : bytes_of_text("");
 }
 
+/* Other processes; this one knows. */
+static void changed_tell(struct db *db, const char *domain)
+{
+	struct named changed = {0};
+
+	snprintf(changed.domain, sizeof changed.domain, "%s", domain);
+	db_news_add(db, &(struct effects){.changed = &changed});
+}
+
 enum err db_peer_put(struct db *db, struct store_op *op)
 {
 	struct op_peer_put *put = (struct op_peer_put *)op;
@@ -53,7 +64,7 @@ enum err db_peer_put(struct db *db, struct store_op *op)
 	if (err == ERR_OK && query_changes(db) == 0)
 		err = ERR_NOT_FOUND;
 	if (err == ERR_OK && !bytes_equal(put->before, put->trust))
-		effects_name(&put->effects.changed, op->arena, put->domain);
+		changed_tell(db, put->domain);
 	return err;
 }
 

@@ -61,8 +61,7 @@ enum err postgres_restore_place(struct db *db) MUST_CHECK;
 enum err postgres_devices_jump(struct db *db, int64_t now_ms) MUST_CHECK;
 
 /* (postgres_news.c) For the backend. */
-enum err postgres_news_start(struct store *store, struct db *writer, struct inbox *inbox,
-			     void (*deliver)(struct message *message, void *receiver),
+enum err postgres_news_start(struct store *store, struct db *writer,
 			     struct hearing **hearing_out) MUST_CHECK;
 void postgres_news_stop(struct hearing *hearing);
 void postgres_news_free(struct hearing **hearing);

@@ -10,11 +10,10 @@
 
 #include "restante/clock.h"
 #include "restante/log.h"
+#include "restante/thread.h"
 
 #include <assert.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -27,8 +26,7 @@
 #define LOOKS_DEAD    3
 #define WAIT_FIRST_MS 100
 #define WAIT_MOST_MS  (2 * SECONDS_MS)
-#define RETRY_MS      20 /* where the other inbox is full */
-/* More than this is not kept for somebody who is slow to take it. */
+/* More than this at once is not told one by one. */
 #define PENDING_MAX   ((size_t)4 << 20)
 
 /* Another process. */
@@ -53,16 +51,11 @@ struct hearing {
 	int processes;
 	struct op_process_bury bury;
 	bool burying;
-	/* What has come, and what is with the receiver. */
+	/* What has come, and is told at the end of a turn. */
 	struct effects pending;
 	struct arena *pending_arena;
 	size_t pending_bytes;
 	bool is_pending;
-	struct inbox *told_inbox;
-	struct effects_told told;
-	struct effects told_effects;
-	struct arena *told_arena;
-	bool telling;
 };
 
 /* --- what has come ----------------------------------------------------------------------- */
@@ -97,27 +90,13 @@ static void take(struct hearing *hearing, struct bytes payload)
 	hearing->is_pending = true;
 }
 
-static void told_returned(struct message *message)
-{
-	struct hearing *hearing =
-		(struct hearing *)(void *)((char *)message - offsetof(struct hearing, told));
-
-	hearing->telling = false;
-	arena_destroy(&hearing->told_arena);
-}
-
-/* One message at a time; what comes meanwhile goes with the next one. */
 static void tell(struct hearing *hearing)
 {
-	if (hearing->telling || !hearing->is_pending)
+	const struct store_config *config = hearing->postgres.db.config;
+
+	if (!hearing->is_pending)
 		return;
-	hearing->told_effects = hearing->pending;
-	hearing->told.effects = &hearing->told_effects;
-	if (!inbox_post(hearing->told_inbox, &hearing->told.message))
-		return;
-	hearing->telling = true;
-	hearing->told_arena = hearing->pending_arena;
-	hearing->pending_arena = arena_create();
+	inbox_return_all(config->told(config->told_context, &hearing->pending));
 	drop_pending(hearing);
 }
 
@@ -221,10 +200,6 @@ static void buried(struct message *message)
 		(struct hearing *)(void *)((char *)message - offsetof(struct hearing, bury));
 
 	hearing->burying = false;
-	if (hearing->bury.op.err == ERR_OK && hearing->bury.effects.lease) {
-		hearing->pending.lease = true;
-		hearing->is_pending = true;
-	}
 	arena_destroy(&hearing->bury.op.arena);
 }
 
@@ -354,8 +329,6 @@ static void await(struct hearing *hearing)
 	int64_t left = hearing->next_ms - clock_monotonic_ms();
 	uint64_t times;
 
-	if (hearing->is_pending && !hearing->telling && left > RETRY_MS)
-		left = RETRY_MS;
 	if (is_connected(hearing))
 		fds[1].fd = PQsocket(hearing->postgres.link.conn);
 	(void)poll(fds, 2, left > 0 ? (int)left : 0);
@@ -399,7 +372,6 @@ static void *hearing_main(void *context)
 {
 	struct hearing *hearing = context;
 
-	log_thread_name("store-news");
 	while (!atomic_load(&hearing->stopping)) {
 		await(hearing);
 		inbox_dispatch(hearing->inbox, hearing);
@@ -414,21 +386,10 @@ static void *hearing_main(void *context)
 	return NULL;
 }
 
-static void start_thread(struct hearing *hearing)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&hearing->thread, NULL, hearing_main, hearing) != 0)
-		fatal("cannot start thread store-news");
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 static void hearing_free(struct hearing *hearing)
 {
 	inbox_dispatch(hearing->inbox, hearing);
-	assert(!hearing->telling && !hearing->burying);
+	assert(!hearing->burying);
 	disconnect(hearing);
 	forget_others(hearing);
 	arena_destroy(&hearing->pending_arena);
@@ -437,8 +398,7 @@ static void hearing_free(struct hearing *hearing)
 	free(hearing);
 }
 
-enum err postgres_news_start(struct store *store, struct db *writer, struct inbox *inbox,
-			     void (*deliver)(struct message *message, void *receiver),
+enum err postgres_news_start(struct store *store, struct db *writer,
 			     struct hearing **hearing_out)
 {
 	struct hearing *hearing = calloc(1, sizeof *hearing);
@@ -452,15 +412,11 @@ enum err postgres_news_start(struct store *store, struct db *writer, struct inbo
 	hearing->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	hearing->inbox = inbox_create(1, wake, hearing);
 	hearing->pending_arena = arena_create();
-	hearing->told_inbox = inbox;
-	hearing->told.message.reply_to = hearing->inbox;
-	hearing->told.message.returned = told_returned;
-	hearing->told.message.deliver = deliver;
 	if (hearing->wake < 0 || connect_anew(hearing) != ERR_OK) {
 		hearing_free(hearing);
 		return ERR_STORE;
 	}
-	start_thread(hearing);
+	thread_start(&hearing->thread, "store-news", hearing_main, hearing);
 	*hearing_out = hearing;
 	return ERR_OK;
 }

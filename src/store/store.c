@@ -19,10 +19,9 @@
 #include "restante/ops_federation.h"
 #include "restante/ops_keys.h"
 #include "restante/ops_messages.h"
+#include "restante/thread.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -39,8 +38,11 @@ struct lane {
 	const struct backend *backend;
 	struct backend_connection *connection;
 	struct inbox *inbox;
-	struct message *taken; /* from the inbox, and not begun: write lane */
 	pthread_t thread;
+	/* Of the write lane: */
+	struct message *taken; /* from the inbox, and not begun */
+	struct message *(*told)(void *told_context, const struct effects *effects);
+	void *told_context;
 };
 
 struct store {
@@ -83,14 +85,34 @@ static void fail_all(struct store_op *first)
 		fail(op);
 }
 
-static void give_back(struct store_op *first)
+static struct effects *all_effects(struct store_op *first)
 {
+	struct effects *list = NULL;
+	struct effects **at = &list;
+
+	for (struct store_op *op = first; op != NULL; op = next_op(op)) {
+		*at = op_effects(op);
+		if (*at != NULL)
+			at = &(*at)->next;
+	}
+	return list;
+}
+
+/* What has been committed is told, and goes back. */
+static void give_back(struct lane *lane, struct store_op *first)
+{
+	struct effects *effects = lane->told != NULL ? all_effects(first) : NULL;
+	struct message *list = effects != NULL ? lane->told(lane->told_context, effects) : NULL;
+	struct message **at = &list;
 	int64_t count = 0;
 
 	for (struct store_op *op = first; op != NULL; op = next_op(op))
 		count++;
 	metric_add(METRIC_store_ops_total, count);
-	inbox_return_all((struct message *)first);
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = &first->message;
+	inbox_return_all(list);
 }
 
 /* The database is out of reach in the middle of a commit. Whatever arrives fails, until it can
@@ -107,7 +129,8 @@ static enum commit await_outcome(struct lane *lane)
 		if (lane->taken == NULL)
 			usleep(OUTCOME_EVERY_US);
 		fail_all((struct store_op *)lane->taken);
-		give_back((struct store_op *)lane->taken);
+		if (lane->taken != NULL)
+			give_back(lane, (struct store_op *)lane->taken);
 		lane->taken = NULL;
 	}
 	return commit;
@@ -217,7 +240,7 @@ static void write_batch(struct lane *lane, struct store_op *batch, size_t count)
 			fail_all(batch);
 		}
 	}
-	give_back(batch);
+	give_back(lane, batch);
 }
 
 /* How many operations. */
@@ -237,11 +260,10 @@ static size_t write_taken(struct lane *lane)
 
 /* A commit costs as much as ten messages do. So while many write, the next one waits a moment
  * for more of them; who writes alone is not held up. */
-static void *write_main(void *arg)
+static void *write_main(void *context)
 {
-	struct lane *lane = arg;
+	struct lane *lane = context;
 
-	log_thread_name(lane->name);
 	while ((lane->taken = inbox_wait(lane->inbox, BATCH_OPS)) != NULL) {
 		size_t ops;
 
@@ -254,31 +276,22 @@ static void *write_main(void *arg)
 	return NULL;
 }
 
-static void *read_main(void *arg)
+static void *read_main(void *context)
 {
-	struct lane *lane = arg;
+	struct lane *lane = context;
 	struct message *taken;
 
-	log_thread_name(lane->name);
 	while ((taken = inbox_wait(lane->inbox, 1)) != NULL) {
 		run_one_by_one(lane, (struct store_op *)taken);
-		give_back((struct store_op *)taken);
+		give_back(lane, (struct store_op *)taken);
 	}
 	return NULL;
 }
 
-/* Signals are for the main thread, so the lanes start with all of them blocked. */
 static void start_lane(struct lane *lane)
 {
-	sigset_t all;
-	sigset_t before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&lane->thread, NULL,
-			   lane->kind == LANE_WRITE ? write_main : read_main, lane) != 0)
-		fatal("cannot start thread %s", lane->name);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	thread_start(&lane->thread, lane->name,
+		     lane->kind == LANE_WRITE ? write_main : read_main, lane);
 }
 
 /* --- the store ------------------------------------------------------------------------ */
@@ -383,6 +396,8 @@ enum err store_open(const struct store_config *config, struct store **store_out)
 	if (store == NULL)
 		fatal("out of memory for the store");
 	store->serves = config->serves;
+	store->lanes[LANE_WRITE].told = config->told;
+	store->lanes[LANE_WRITE].told_context = config->told_context;
 	err = open_connections(store, config, backend);
 	if (err == ERR_OK)
 		err = store->serves ? begin_to_serve(store)
@@ -408,6 +423,8 @@ void store_close(struct store **store)
 	if (s == NULL)
 		return;
 	writer = &s->lanes[LANE_WRITE];
+	if (s->hearing != NULL)
+		writer->backend->news_stop(s->hearing);
 	for (size_t i = 0; i < LANES; i++)
 		inbox_close(s->lanes[i].inbox);
 	for (size_t i = 0; i < LANES; i++) {
@@ -428,21 +445,14 @@ bool store_is_shared(const struct store *store)
 	return store->lanes[LANE_WRITE].backend->shared;
 }
 
-enum err store_start_news(struct store *store, struct inbox *inbox,
-			  void (*deliver)(struct message *message, void *receiver))
+enum err store_start_news(struct store *store)
 {
 	const struct lane *writer = &store->lanes[LANE_WRITE];
 	struct db *db = writer->backend->db(writer->connection);
 
 	if (!store_is_shared(store) || db->process == 0)
 		return ERR_OK;
-	return writer->backend->news_start(store, db, inbox, deliver, &store->hearing);
-}
-
-void store_stop_news(struct store *store)
-{
-	if (store->hearing != NULL)
-		store->lanes[LANE_WRITE].backend->news_stop(store->hearing);
+	return writer->backend->news_start(store, db, &store->hearing);
 }
 
 bool store_post(struct store *store, struct store_op *op)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Telling sessions of other net threads. Two of them, without servers: what is on its way is
+ * Telling sessions, wherever they are. Two net threads, without servers: what is on its way is
  * dispatched by hand. There is no store, so only what needs no mailbox is told.
  */
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 
 static struct shared shared;
 static struct node nodes[THREADS];
-static struct told {
+static struct socket {
 	char sent[4096];
 	uint16_t closed;
 } sockets[THREADS];
@@ -27,11 +27,10 @@ static struct session *sessions[THREADS];
 
 static void fake_send(void *socket, struct bytes text)
 {
-	struct told *told = socket;
-	size_t len = strlen(told->sent);
+	struct socket *own = socket;
+	size_t len = strlen(own->sent);
 
-	snprintf(told->sent + len, sizeof(told->sent) - len, "%.*s\n", (int)text.len,
-		 text.data);
+	snprintf(own->sent + len, sizeof(own->sent) - len, "%.*s\n", (int)text.len, text.data);
 }
 
 static size_t fake_queued(const void *socket)
@@ -43,7 +42,7 @@ static size_t fake_queued(const void *socket)
 static void fake_close(void *socket, uint16_t code, const char *reason)
 {
 	(void)reason;
-	((struct told *)socket)->closed = code;
+	((struct socket *)socket)->closed = code;
 }
 
 static int start(void **state)
@@ -91,12 +90,15 @@ static void connect_at(size_t i)
 	sessions[i] = session_open(nodes[i].live, &caller, 0, &sockets[i]);
 }
 
-/* Tells by the first thread; returns how many messages the other one got. */
-static size_t tell(const struct effects *effects)
+/* As the store does: what is told goes back in one go. */
+static void tell(const struct effects *effects)
 {
-	node_tell(&nodes[0], effects);
-	node_dispatched(&nodes[0]);
-	return inbox_dispatch(nodes[1].inbox, &nodes[1]);
+	inbox_return_all(node_told(&shared, effects));
+}
+
+static size_t dispatch(size_t i)
+{
+	return inbox_dispatch(nodes[i].inbox, &nodes[i]);
 }
 
 static struct effects ephemeral(struct arena *arena)
@@ -118,32 +120,62 @@ static void a_session_is_told_by_its_thread(void **state)
 	(void)state;
 	connect_at(1);
 	effects_hint(&effects, arena, DEVICE, "bob@b.example", 5);
+	effects_hint(&effects, arena, DEVICE, "bob@b.example", 6);
 	effects_low(&effects, arena, DEVICE, 3, 4);
 	effects_end(&effects, arena, DEVICE, 0, CLOSE_REMOVED);
-	node_tell(&nodes[0], &effects);
+	tell(&effects);
 	arena_destroy(&arena); /* what is on its way does not need it */
 	assert_string_equal(sockets[1].sent, "");
-	node_dispatched(&nodes[0]);
-	assert_true(nodes[1].passed_bytes >= 8192); /* an arena is on its way */
-	assert_int_equal(inbox_dispatch(nodes[1].inbox, &nodes[1]), 1);
+	assert_true(nodes[1].told_bytes >= 8192); /* an arena is on its way */
+	assert_int_equal(dispatch(0), 0);
+	assert_int_equal(dispatch(1), 1);
 	assert_non_null(strstr(sockets[1].sent, "hello"));
-	assert_non_null(strstr(sockets[1].sent, "bob@b.example"));
+	assert_true(strstr(sockets[1].sent, "\"list_version\":5") <
+		    strstr(sockets[1].sent, "\"list_version\":6"));
 	assert_non_null(strstr(sockets[1].sent, "\"pq_prekeys\":4"));
 	assert_int_equal(sockets[1].closed, CLOSE_REMOVED);
-	assert_true(nodes[1].passed_bytes == 0);
+	assert_true(nodes[1].told_bytes == 0);
 }
 
-static void an_own_session_is_told_at_once_and_nobody_else(void **state)
+static void a_device_that_is_not_connected_wakes_nobody(void **state)
 {
 	struct arena *arena = arena_create();
 	struct effects effects = ephemeral(arena);
 
 	(void)state;
-	assert_int_equal(tell(&effects), 0); /* nobody is there */
-	connect_at(0);
-	assert_int_equal(tell(&effects), 0);
-	assert_non_null(strstr(sockets[0].sent, "hello"));
+	assert_null(node_told(&shared, &effects));
 	arena_destroy(&arena);
+}
+
+/* However many operations there were, a thread gets one message. */
+static void a_batch_is_told_in_order(void **state)
+{
+	struct arena *arena = arena_create();
+	struct effects first = ephemeral(arena), second = ephemeral(arena);
+
+	(void)state;
+	connect_at(1);
+	second.deliveries->item.body = bytes_of_text("{\"kind\":\"envelope\",\"content\":\"again\"}");
+	first.next = &second;
+	tell(&first);
+	arena_destroy(&arena);
+	assert_int_equal(dispatch(1), 1);
+	assert_true(strstr(sockets[1].sent, "hello") < strstr(sockets[1].sent, "again"));
+}
+
+static void acknowledgements_are_told_where_the_session_is(void **state)
+{
+	struct arena *arena = arena_create();
+	struct ack_request request = {.seqs = (int64_t[]){5, 7}, .n_seqs = 2};
+	struct effects effects = {0};
+
+	(void)state;
+	connect_at(1);
+	effects_ack(&effects, arena, DEVICE, &request);
+	tell(&effects);
+	arena_destroy(&arena);
+	assert_int_equal(dispatch(1), 1);
+	assert_true(nodes[1].told_bytes == 0);
 }
 
 static void a_session_that_begins_elsewhere_displaces_the_first(void **state)
@@ -152,7 +184,7 @@ static void a_session_that_begins_elsewhere_displaces_the_first(void **state)
 	connect_at(1);
 	connect_at(0);
 	assert_int_equal(sockets[1].closed, 0);
-	assert_int_equal(tell(&(struct effects){0}), 1);
+	assert_int_equal(dispatch(1), 1);
 	assert_int_equal(sockets[1].closed, CLOSE_DISPLACED);
 	assert_int_equal(sockets[0].closed, 0);
 }
@@ -165,10 +197,9 @@ static void a_session_that_came_back_is_not_displaced(void **state)
 	connect_at(0);
 	session_close(&sessions[1]);
 	connect_at(1);
-	assert_int_equal(tell(&(struct effects){0}), 1); /* about the first one */
+	assert_int_equal(dispatch(1), 1); /* about the first one */
 	assert_int_equal(sockets[1].closed, 0);
-	node_dispatched(&nodes[1]);
-	assert_int_equal(inbox_dispatch(nodes[0].inbox, &nodes[0]), 1);
+	assert_int_equal(dispatch(0), 1);
 	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
 }
 
@@ -179,13 +210,23 @@ static void what_has_no_room_is_found_by_looking(void **state)
 
 	(void)state;
 	connect_at(1);
+	nodes[1].told_bytes = SIZE_MAX / 2;
+	assert_null(node_told(&shared, &effects));
+	assert_true(nodes[1].missed);
+	assert_true(nodes[1].told_bytes == SIZE_MAX / 2);
+	arena_destroy(&arena);
+}
+
+static void a_displacement_that_has_no_room_is_found_by_looking(void **state)
+{
+	(void)state;
+	inbox_close(nodes[1].inbox);
+	connect_at(1);
 	connect_at(0);
-	nodes[1].passed_bytes = SIZE_MAX / 2;
-	assert_int_equal(tell(&effects), 0); /* that it is displaced is lost, too */
+	assert_int_equal(dispatch(1), 0);
+	assert_int_equal(sockets[1].closed, 0);
 	node_catch_up(&nodes[1]);
 	assert_int_equal(sockets[1].closed, CLOSE_DISPLACED);
-	assert_true(nodes[1].passed_bytes == SIZE_MAX / 2);
-	arena_destroy(&arena);
 }
 
 #define EFFECTS_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -194,10 +235,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EFFECTS_TEST(a_session_is_told_by_its_thread),
-		EFFECTS_TEST(an_own_session_is_told_at_once_and_nobody_else),
+		EFFECTS_TEST(a_device_that_is_not_connected_wakes_nobody),
+		EFFECTS_TEST(a_batch_is_told_in_order),
+		EFFECTS_TEST(acknowledgements_are_told_where_the_session_is),
 		EFFECTS_TEST(a_session_that_begins_elsewhere_displaces_the_first),
 		EFFECTS_TEST(a_session_that_came_back_is_not_displaced),
 		EFFECTS_TEST(what_has_no_room_is_found_by_looking),
+		EFFECTS_TEST(a_displacement_that_has_no_room_is_found_by_looking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ struct fake_call {
 struct fake {
 	struct config config;
 	struct federation_config federation;
-	struct inbox *inbox, *effects_inbox;
+	struct inbox *inbox;
 	struct outboxes *all;
 	struct fake_outbox *outboxes[DOMAINS_MAX];
 	size_t n_outboxes;
@@ -51,9 +51,6 @@ struct fake {
 		enum result_code code;
 	} settled[SETTLED_MAX];
 	size_t n_settled;
-	struct delivery delivery; /* an effect of every settling, if deliver is set */
-	bool deliver;
-	size_t told;
 	bool full, broken, denied, expire_reset, shared;
 	struct arena *failed_in; /* the arena of the last operation that failed */
 	size_t reads, resets, puts, leases, loads, expires, removed;
@@ -98,8 +95,6 @@ static inline void fake_settle(struct op_outbox_settle *op)
 		fake->settled[fake->n_settled].position = op->results[i].seq;
 		fake->settled[fake->n_settled++].code = op->results[i].code;
 	}
-	if (fake->deliver)
-		op->effects.deliveries = &fake->delivery;
 }
 
 static inline void fake_reset(struct op_outbox_reset *op)
@@ -300,13 +295,6 @@ static inline void put(const char *domain, const char *body, bool submit)
 				window_item_create(domain, position, bytes_of_text(body)));
 }
 
-static inline void told(struct message *message, void *receiver)
-{
-	(void)receiver;
-	fake->told++;
-	inbox_return(message);
-}
-
 static inline void fake_start(void)
 {
 	fake->all = outboxes_create(&fake->federation, NULL, fake->inbox);
@@ -325,13 +313,10 @@ static inline int fake_setup(void **state)
 	fake->config.federation_backoff_first = 1 * HOURS_MS;
 	fake->config.federation_backoff_max = 1 * HOURS_MS;
 	fake->inbox = inbox_create(1000, NULL, NULL);
-	fake->effects_inbox = inbox_create(1, NULL, NULL);
 	fake->federation = (struct federation_config){
 		.config = &fake->config,
 		.policy = policy_create(&fake->config),
 		.store = (struct store *)(void *)fake,
-		.effects_inbox = fake->effects_inbox,
-		.effects_deliver = told,
 	};
 	fake->peer.document.transaction_items = 1000;
 	fake->peer.document.transaction_bytes = 1000 * 1000;
@@ -345,12 +330,10 @@ static inline int fake_teardown(void **state)
 	outboxes_stop(fake->all);
 	while (fake->n_calls > 0)
 		answer_call(&(struct call_answer){.err = ERR_BUSY});
-	inbox_dispatch(fake->effects_inbox, NULL);
 	pump();
 	assert_true(outboxes_are_quiet(fake->all));
 	outboxes_destroy(&fake->all);
 	inbox_destroy(&fake->inbox);
-	inbox_destroy(&fake->effects_inbox);
 	for (size_t i = 0; i < fake->n_outboxes; i++)
 		free(fake->outboxes[i]);
 	policy_destroy(&fake->federation.policy);

@@ -502,25 +502,6 @@ static void each_try_of_an_operation_begins_with_an_empty_arena(void **state)
 	assert_int_equal(fake->settled[0].code, RESULT_UNAVAILABLE);
 }
 
-static void effects_are_told_also_when_the_inbox_was_full(void **state)
-{
-	(void)state;
-	fake->deliver = true;
-	for (int i = 1; i <= 3; i++) {
-		char body[64];
-
-		snprintf(body, sizeof body, "{\"acked\":%d,\"results\":[]}", i);
-		put(B, "[]", true);
-		pump();
-		answer(ERR_OK, 200, body);
-	}
-	for (int i = 1; i <= 3; i++) {
-		inbox_dispatch(fake->effects_inbox, NULL);
-		assert_int_equal(fake->told, i);
-		pump();
-	}
-}
-
 static void items_whose_time_is_over_are_given_up(void **state)
 {
 	(void)state;
@@ -724,7 +705,6 @@ int main(void)
 		OUTBOX_TEST(a_repin_ends_the_wait_in_a_conflict),
 		OUTBOX_TEST(a_full_store_is_tried_again),
 		OUTBOX_TEST(each_try_of_an_operation_begins_with_an_empty_arena),
-		OUTBOX_TEST(effects_are_told_also_when_the_inbox_was_full),
 		OUTBOX_TEST(items_whose_time_is_over_are_given_up),
 		OUTBOX_TEST(ephemeral_items_go_at_once_or_never),
 		OUTBOX_TEST(an_idle_outbox_is_dropped_and_so_is_its_row),

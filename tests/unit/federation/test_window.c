@@ -33,28 +33,16 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool give(struct fixture *f, int64_t position, size_t len,
-		 bool (*how)(struct window *window, struct window_item *item))
+static bool add(struct fixture *f, int64_t position, size_t len)
 {
 	uint8_t *body = calloc(1, len + 1);
 	struct window_item *item = window_item_create("b.test", position, bytes_of(body, len));
-	bool taken = how(&f->window, item);
+	bool taken = window_append(&f->window, item);
 
 	if (!taken)
 		free(item);
 	free(body);
 	return taken;
-}
-
-static bool add(struct fixture *f, int64_t position, size_t len)
-{
-	return give(f, position, len, window_append);
-}
-
-/* One that others may overtake. */
-static bool take(struct fixture *f, int64_t position, size_t len)
-{
-	return give(f, position, len, window_take);
 }
 
 static void an_item_is_copied(void **state)
@@ -81,53 +69,6 @@ static void only_the_next_position_is_taken(void **state)
 	assert_true(add(f, 12, 1));
 	assert_int_equal(f->window.tail, 12);
 	assert_int_equal(f->window.count, 2);
-}
-
-static void items_that_overtook_others_wait_for_them(void **state)
-{
-	struct fixture *f = *state;
-	int64_t position = 11;
-
-	assert_true(take(f, 13, 1));
-	assert_true(take(f, 15, 1));
-	assert_true(take(f, 12, 1));
-	assert_int_equal(f->window.count, 0);
-	assert_true(take(f, 11, 1));
-	assert_int_equal(f->window.tail, 13);
-	assert_true(add(f, 14, 1)); /* read from the store meanwhile */
-	assert_int_equal(f->window.tail, 15);
-	assert_int_equal(f->window.count, 5);
-	for (const struct window_item *i = f->window.first; i != NULL; i = i->next)
-		assert_int_equal(i->position, position++);
-	assert_false(take(f, 15, 1));
-}
-
-static void what_waits_is_dropped_with_what_is_settled(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_true(take(f, 12, 100));
-	assert_true(take(f, 14, 100));
-	window_drop(&f->window, 12);
-	assert_int_equal(f->window.count, 0);
-	window_drop(&f->window, 13);
-	assert_int_equal(f->window.count, 1);
-	assert_int_equal(f->window.tail, 14);
-	assert_true(take(f, 16, 100));
-	window_clear(&f->window, 20);
-	assert_int_equal(f->total, 0);
-}
-
-static void all_up_to_what_waits_must_have_room(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_false(take(f, 11 + WINDOW_ITEMS_MAX, 1));
-	assert_true(take(f, 10 + WINDOW_ITEMS_MAX, 1));
-	assert_false(take(f, 13, WINDOW_BYTES_MAX));
-	for (int64_t position = 11; position < 10 + WINDOW_ITEMS_MAX; position++)
-		assert_true(take(f, position, 1));
-	assert_int_equal(f->window.count, WINDOW_ITEMS_MAX);
 }
 
 static void settled_items_are_dropped(void **state)
@@ -198,9 +139,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_item_is_copied),
 		WINDOW_TEST(only_the_next_position_is_taken),
-		WINDOW_TEST(items_that_overtook_others_wait_for_them),
-		WINDOW_TEST(what_waits_is_dropped_with_what_is_settled),
-		WINDOW_TEST(all_up_to_what_waits_must_have_room),
 		WINDOW_TEST(settled_items_are_dropped),
 		WINDOW_TEST(items_are_bounded),
 		WINDOW_TEST(bytes_are_bounded_but_one_item_always_fits),

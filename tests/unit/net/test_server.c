@@ -80,7 +80,7 @@ struct errand {
 };
 
 static pthread_t errands[8];
-static atomic_int errands_back, errands_told;
+static atomic_int errands_back;
 
 static void errand_back(struct message *message)
 {
@@ -88,12 +88,6 @@ static void errand_back(struct message *message)
 
 	atomic_fetch_add(&errands_back, 1);
 	request_reply(errand->request, 200, bytes_of_text("{\"late\":true}"));
-}
-
-static void dispatched(void *context)
-{
-	assert_ptr_equal(&running, context);
-	atomic_store(&errands_told, atomic_load(&errands_back));
 }
 
 static void *errand_main(void *arg)
@@ -181,7 +175,6 @@ static int start(void **state)
 	memset(big, 'b', sizeof big);
 	atomic_store(&calls, 0);
 	atomic_store(&errands_back, 0);
-	atomic_store(&errands_told, 0);
 	running = (struct running){
 		.drain_seconds = 2,
 		.config =
@@ -199,7 +192,6 @@ static int start(void **state)
 				.authorize = authorize,
 				.precheck = precheck,
 				.tick = tick,
-				.dispatched = dispatched,
 				.context = &running,
 			},
 	};
@@ -900,20 +892,6 @@ static void believes_the_proxy_before_it(void **state)
 		      "GET /source HTTP/1.1\r\n" HOST "X-Forwarded-For: me\r\n\r\n");
 }
 
-static void says_when_all_that_came_back_has_been_told(void **state)
-{
-	int fd = client_connect(&running);
-	struct reply reply;
-
-	(void)state;
-	client_say(fd, "GET /later HTTP/1.1\r\n" HOST "\r\n");
-	reply = client_reply(fd);
-	assert_int_equal(200, reply.status);
-	reply_free(&reply);
-	wait_for(&errands_told, 1);
-	close(fd);
-}
-
 static void finishes_requests_when_stopped(void **state)
 {
 	int idle = client_connect(&running);
@@ -1020,7 +998,6 @@ int main(void)
 		SERVED(bounds_connections_of_one_source),
 		SERVED(knows_who_is_local),
 		SERVED(believes_the_proxy_before_it),
-		SERVED(says_when_all_that_came_back_has_been_told),
 		cmocka_unit_test_setup(finishes_requests_when_stopped, start),
 		cmocka_unit_test(stops_with_requests_still_out),
 		cmocka_unit_test(ticks_about_once_a_second),
