@@ -16,18 +16,32 @@
 
 /* Room for items that are out begins with so many. */
 #define LEAST_UNACKED  8
+#define LEAST_DUE      8
 /* A session that fell behind reads on when this many of its items are acknowledged. */
 #define ROOM_TO_READ   (LIVE_UNACKED_MAX / 2)
 #define READ_ITEMS_MAX 128
 #define READ_BYTES_MAX ((size_t)1 << 20)
 /* How often a session that waits for acknowledgements asks whether it has missed them. */
 #define LOOK_EVERY_MS  (5 * SECONDS_MS)
+/* Of a frame, besides the bodies of items; about. */
+#define FRAME_MORE     64
+#define ITEM_MORE      32
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
 
 struct live {
 	struct live_config config;
 	struct session *sessions; /* by generation */
+	struct due *due;	  /* while telling */
+};
+
+/* Items for one session, which are sent once all has been told. */
+struct due {
+	struct due *next;
+	struct session *session;
+	struct mailbox_item *items; /* room for LEAST_DUE, or for the next power of two */
+	size_t count;
+	size_t bytes;
 };
 
 struct session {
@@ -42,6 +56,7 @@ struct session {
 	size_t n_unacked;
 	size_t unacked_room;
 	int64_t look_ms; /* while it waits for them: when to look; 0: it does not wait */
+	struct due *due; /* while telling, if it has any */
 	bool level;	 /* everything in the mailbox up to now has been sent */
 	bool reading;	 /* a read is in the store */
 	bool missed;	 /* something arrived while it was */
@@ -94,6 +109,15 @@ static void session_send(struct session *session, const struct text *frame)
 	session->live->config.send(session->socket, text_bytes(frame));
 }
 
+static size_t expected_bytes(const struct mailbox_item *items, size_t count)
+{
+	size_t bytes = FRAME_MORE;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += items[i].body.len + ITEM_MORE;
+	return bytes;
+}
+
 /* Sends items as frames, each with a run of one kind. */
 static void session_send_items(struct session *session, struct arena *arena,
 			       const struct mailbox_item *items, size_t count)
@@ -102,7 +126,7 @@ static void session_send_items(struct session *session, struct arena *arena,
 		struct text frame;
 		size_t taken;
 
-		text_init(&frame, arena, items[0].body.len + 128);
+		text_init(&frame, arena, expected_bytes(items, count));
 		taken = items_frame_write(&frame, items, count);
 		session_send(session, &frame);
 		items += taken;
@@ -370,18 +394,63 @@ void session_drained(struct session *session)
 
 /* --- telling ------------------------------------------------------------------------ */
 
+/* Everything for a device in one frame: its client can take it, and acknowledge it, at once. */
+static struct due *session_due(struct session *session, struct arena *arena)
+{
+	struct live *live = session->live;
+
+	if (session->due == NULL) {
+		session->due = arena_new(arena, struct due);
+		session->due->session = session;
+		session->due->items = arena_array(arena, struct mailbox_item, LEAST_DUE);
+		session->due->next = live->due;
+		live->due = session->due;
+	}
+	return session->due;
+}
+
+static void due_add(struct due *due, struct arena *arena, const struct mailbox_item *item)
+{
+	bool is_power = (due->count & (due->count - 1)) == 0;
+	struct mailbox_item *items = due->items;
+
+	if (due->count >= LEAST_DUE && is_power) {
+		due->items = arena_array(arena, struct mailbox_item, 2 * due->count);
+		memcpy(due->items, items, due->count * sizeof(*items));
+	}
+	due->items[due->count++] = *item;
+	due->bytes += item->body.len;
+}
+
+static void send_due(struct live *live, struct arena *arena)
+{
+	struct due *due = live->due;
+
+	live->due = NULL;
+	for (; due != NULL; due = due->next) {
+		due->session->due = NULL;
+		session_send_items(due->session, arena, due->items, due->count);
+	}
+}
+
+static bool has_drained(const struct session *session)
+{
+	size_t queued = session->live->config.queued(session->socket);
+
+	return queued + (session->due != NULL ? session->due->bytes : 0) <= QUEUED_MAX;
+}
+
 static void tell_ephemeral(struct session *session, struct arena *arena,
 			   const struct mailbox_item *item)
 {
-	if (session->live->config.queued(session->socket) <= QUEUED_MAX)
-		session_send_items(session, arena, item, 1);
+	if (has_drained(session))
+		due_add(session_due(session, arena), arena, item);
 }
 
 /* May an item go straight to the socket? */
 static bool is_open(const struct session *session)
 {
-	return session->level && session->n_unacked < LIVE_UNACKED_MAX &&
-	       session->live->config.queued(session->socket) <= QUEUED_MAX;
+	return session->level && session->n_unacked < LIVE_UNACKED_MAX && has_drained(session);
 }
 
 static void session_fall_behind(struct session *session)
@@ -404,7 +473,7 @@ static void tell_delivery(struct live *live, struct arena *arena,
 	} else if (item->seq <= session->cursor) {
 		return; /* a read has been faster */
 	} else if (is_open(session) && delivery->previous <= session->cursor) {
-		session_send_items(session, arena, item, 1);
+		due_add(session_due(session, arena), arena, item);
 		session_count(session, item->seq);
 	} else {
 		session_fall_behind(session);
@@ -465,6 +534,7 @@ void live_tell(struct live *live, const struct effects *effects)
 		tell_acked(live, a);
 	for (const struct delivery *d = effects->deliveries; d != NULL; d = d->next)
 		tell_delivery(live, arena, d);
+	send_due(live, arena);
 	for (const struct list_hint *h = effects->list_hints; h != NULL; h = h->next)
 		tell_hint(live, arena, h);
 	for (const struct prekeys_low *l = effects->low; l != NULL; l = l->next)

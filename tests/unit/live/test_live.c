@@ -213,6 +213,37 @@ static void level_session_gets_new_items_without_reading(void **state)
 	finish(&live, session);
 }
 
+/* One more than the room that there is at first, twice. */
+#define TOLD 17
+
+static void what_is_told_together_goes_in_one_frame(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7), *other = NULL;
+	struct arena *arena = arena_create();
+	struct effects effects = {0};
+
+	answer(0, 0, false);
+	other = connect_device(live, 1, 8);
+	answer(0, 0, false);
+	for (int64_t seq = 1; seq <= 2 * TOLD; seq++) {
+		struct mailbox_item item;
+
+		item_set(&item, seq);
+		effects_deliver(&effects, arena, 7 + seq % 2, seq > 2 ? seq - 2 : 0, &item);
+	}
+	live_tell(live, &effects);
+	arena_destroy(&arena);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(count_of(i, "\"type\":\"envelope\""), 1);
+		assert_int_equal(count_of(i, "\"seq\":"), TOLD);
+	}
+	assert_true(strstr(sockets[0].sent, "\"seq\":2,") <
+		    strstr(sockets[0].sent, "\"seq\":34,"));
+	session_close(&other);
+	finish(&live, session);
+}
+
 static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **state)
 {
 	struct live *live = start(state);
@@ -538,6 +569,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_waits_is_sent_then_queue_empty_once),
 		cmocka_unit_test(level_session_gets_new_items_without_reading),
+		cmocka_unit_test(what_is_told_together_goes_in_one_frame),
 		cmocka_unit_test(item_that_arrives_during_a_read_is_sent_once_and_in_order),
 		cmocka_unit_test(item_whose_predecessor_was_not_told_is_read_with_it),
 		cmocka_unit_test(session_at_another_thread_is_displaced_there),
