@@ -36,7 +36,7 @@ struct federation {
 	bool abandoned; /* calls and queries are refused */
 	atomic_bool stopping;
 	atomic_bool missed;	       /* items were committed and not submitted */
-	atomic_size_t submitted_bytes; /* gathered, or in the inbox */
+	atomic_size_t submitted_bytes; /* in the inbox */
 };
 
 /* Items on their way to the thread. Freed there; it does not go back. */
@@ -229,6 +229,22 @@ static void submission_add(struct submission *submission, const struct outbound 
 	submission->bytes += item->body.len;
 }
 
+/* NULL: nothing of it is this process's to send. */
+static struct submission *submission_of(const struct effects *effects)
+{
+	struct submission *submission = NULL;
+
+	for (; effects != NULL; effects = effects->next)
+		for (const struct outbound *o = effects->outbound; o != NULL; o = o->next) {
+			if (o->holder != 0)
+				continue;
+			if (submission == NULL)
+				submission = submission_create();
+			submission_add(submission, o);
+		}
+	return submission;
+}
+
 static void submission_free(struct submission *submission)
 {
 	struct window_item *next;
@@ -240,37 +256,18 @@ static void submission_free(struct submission *submission)
 	free(submission);
 }
 
-void federation_submit(struct federation *federation, struct submission **gathered,
-		       const struct outbound *items)
+void federation_submit(struct federation *federation, const struct effects *effects)
 {
-	for (; items != NULL && items->holder != 0; items = items->next)
-		continue;
-	if (items == NULL)
-		return;
-	if (atomic_load(&federation->submitted_bytes) > SUBMITTED_BYTES_MAX) {
-		atomic_store(&federation->missed, true);
-		return;
-	}
-	if (*gathered == NULL)
-		*gathered = submission_create();
-	for (; items != NULL; items = items->next) {
-		if (items->holder != 0)
-			continue;
-		submission_add(*gathered, items);
-		atomic_fetch_add(&federation->submitted_bytes, items->body.len);
-	}
-}
-
-void federation_flush(struct federation *federation, struct submission **gathered)
-{
-	struct submission *submission = *gathered;
+	struct submission *submission = submission_of(effects);
+	size_t bytes;
 
 	if (submission == NULL)
 		return;
-	*gathered = NULL;
-	if (inbox_post(federation->inbox, &submission->message))
+	bytes = submission->bytes;
+	if (atomic_fetch_add(&federation->submitted_bytes, bytes) <= SUBMITTED_BYTES_MAX &&
+	    inbox_post(federation->inbox, &submission->message))
 		return;
-	atomic_fetch_sub(&federation->submitted_bytes, submission->bytes);
+	atomic_fetch_sub(&federation->submitted_bytes, bytes);
 	atomic_store(&federation->missed, true);
 	submission_free(submission);
 }

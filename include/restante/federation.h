@@ -48,15 +48,10 @@ void federation_destroy(struct federation **federation);
 
 /* --- from any thread ------------------------------------------------------------------ */
 
-/* Items that have been committed to outboxes, or ephemeral ones. Copies them, but for
- * those of other processes. Never fails:
- * what it has no room for is read from the store later (ephemeral items are dropped). They are
- * gathered until federation_flush() is called: waking the other thread for each would cost more
- * than the rest. *gathered is NULL where there are none. */
-struct submission;
-void federation_submit(struct federation *federation, struct submission **gathered,
-		       const struct outbound *items);
-void federation_flush(struct federation *federation, struct submission **gathered);
+/* Outbound items of a chain of effects, but for those of other processes: they have been
+ * committed to outboxes, or are ephemeral. Copies them. Never fails: what it has no room for is
+ * read from the store later (ephemeral items are dropped). */
+void federation_submit(struct federation *federation, const struct effects *effects);
 
 /* Destinations that no process sends to become this one's, and whatever waits for those that
  * are is looked for. */

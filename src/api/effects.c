@@ -31,7 +31,6 @@ struct told {
 struct telling {
 	struct shared *shared;
 	struct told *told[NODES_MAX];
-	struct submission *submitted;
 };
 
 static void told_free(struct told *told)
@@ -134,11 +133,9 @@ static void tell_sessions(struct telling *telling, const struct effects *effects
 		told_to(telling, telling->shared->nodes[i])->effects.refresh = true;
 }
 
-static void tell_federation(struct telling *telling, const struct effects *effects)
+/* All but what is outbound. */
+static void tell_federation(struct federation *federation, const struct effects *effects)
 {
-	struct federation *federation = telling->shared->federation;
-
-	federation_submit(federation, &telling->submitted, effects->outbound);
 	for (const struct named *peer = effects->changed; peer != NULL; peer = peer->next)
 		federation_peer_changed(federation, peer->domain);
 	for (const struct named *peer = effects->heard; peer != NULL; peer = peer->next)
@@ -174,14 +171,15 @@ struct message *node_told(void *context, const struct effects *effects)
 	struct shared *shared = context;
 	struct telling telling = {.shared = shared};
 
-	for (; effects != NULL; effects = effects->next) {
-		tell_sessions(&telling, effects);
+	for (const struct effects *e = effects; e != NULL; e = e->next) {
+		tell_sessions(&telling, e);
 		if (shared->federation != NULL)
-			tell_federation(&telling, effects);
-		if (effects->processes > 0)
-			limits_divide(shared, effects->processes);
+			tell_federation(shared->federation, e);
+		if (e->processes > 0)
+			limits_divide(shared, e->processes);
 	}
-	federation_flush(shared->federation, &telling.submitted);
+	if (shared->federation != NULL)
+		federation_submit(shared->federation, effects);
 	return gathered(&telling);
 }
 
