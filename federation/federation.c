@@ -226,7 +226,7 @@ static void submission_add(struct submission *submission, const struct outbound 
 	else
 		submission->first = item;
 	submission->last = item;
-	submission->bytes += item->body.len;
+	submission->bytes += sizeof *item + item->body.len;
 }
 
 /* NULL: nothing of it is this process's to send. */
@@ -318,7 +318,8 @@ void federation_heard(struct federation *federation, const char *domain)
 
 void federation_peer_changed(struct federation *federation, const char *domain)
 {
-	if (!post_domain(federation, domain, changed_deliver))
+	if (!post_domain(federation, domain, changed_deliver) &&
+	    !atomic_load(&federation->stopping))
 		log_warn(discovery, "domain=%s reason=%s", domain,
 			 log_quote("no room for news of its keys"));
 }

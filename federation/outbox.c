@@ -124,7 +124,8 @@ static void reset_done(struct stored_op *op)
 	} else {
 		log_error(store_error, "op=outbox_reset domain=%s err=%s", outbox->row.domain,
 			  err_code(op->op.err));
-		outbox->row.last = outbox->row.acked; /* the store has nothing for it */
+		outbox->row.last = outbox->row.acked; /* the store had nothing for it */
+		outboxes_load(outbox->all);
 	}
 	stored_op_free(op);
 	outbox_consider(outbox);

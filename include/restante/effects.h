@@ -8,7 +8,6 @@
 #define RESTANTE_EFFECTS_H
 
 #include "restante/arena.h"
-#include "restante/inbox.h"
 #include "restante/messages.h"
 
 /* A mailbox got an item (seq > 0), or an ephemeral one wants to be pushed (seq 0).

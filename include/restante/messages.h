@@ -144,8 +144,9 @@ struct frame {
 enum err frame_decode(struct arena *arena, struct bytes json, size_t content_max,
 		      struct frame *frame_out, struct problem *problem) MUST_CHECK;
 
-/* `{"type":"envelope","envelopes":[` … `]}` for items of one kind; returns how many of the
- * items the frame took: it ends where the kind changes. */
-size_t items_frame_write(struct text *out, const struct mailbox_item *items, size_t count);
+/* `{"type":"envelope","envelopes":[` … `]}` for the items in front, at least one: up to where
+ * the kind changes, or whether they are acknowledged. */
+struct bytes items_frame_encode(struct arena *arena, const struct mailbox_item *items,
+				size_t count, size_t *taken_out);
 
 #endif

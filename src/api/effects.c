@@ -107,6 +107,25 @@ static void tell_acked(struct told *told, const struct acked *acked)
 	effects_ack(&told->effects, told->arena, acked->generation, request);
 }
 
+static void tell_hint(struct told *told, const struct list_hint *hint)
+{
+	told->bytes += sizeof(*hint);
+	effects_hint(&told->effects, told->arena, hint->generation, hint->address,
+		     hint->list_version);
+}
+
+static void tell_low(struct told *told, const struct prekeys_low *low)
+{
+	told->bytes += sizeof(*low);
+	effects_low(&told->effects, told->arena, low->generation, low->one_time, low->pq);
+}
+
+static void tell_end(struct told *told, const struct session_end *end)
+{
+	told->bytes += sizeof(*end);
+	effects_end(&told->effects, told->arena, end->generation, end->socket_key, end->code);
+}
+
 static void tell_sessions(struct telling *telling, const struct effects *effects)
 {
 	struct told *told;
@@ -119,16 +138,13 @@ static void tell_sessions(struct telling *telling, const struct effects *effects
 			tell_acked(told, a);
 	for (const struct list_hint *h = effects->list_hints; h != NULL; h = h->next)
 		if ((told = told_for(telling, h->generation)) != NULL)
-			effects_hint(&told->effects, told->arena, h->generation, h->address,
-				     h->list_version);
+			tell_hint(told, h);
 	for (const struct prekeys_low *l = effects->low; l != NULL; l = l->next)
 		if ((told = told_for(telling, l->generation)) != NULL)
-			effects_low(&told->effects, told->arena, l->generation, l->one_time,
-				    l->pq);
+			tell_low(told, l);
 	for (const struct session_end *e = effects->ended; e != NULL; e = e->next)
 		if ((told = told_for(telling, e->generation)) != NULL)
-			effects_end(&told->effects, told->arena, e->generation, e->socket_key,
-				    e->code);
+			tell_end(told, e);
 	for (size_t i = 0; effects->refresh && i < telling->shared->n_nodes; i++)
 		told_to(telling, telling->shared->nodes[i])->effects.refresh = true;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The parts of a node put together: what is started in which order, and stopped in the
- * reverse one. Clients go first, and with them all net threads but the first, then federation,
- * which still needs the store, then the store.
+ * reverse one. Clients go first, and with them all net threads but the first, then the
+ * federation thread, which still needs the store, then the store, which up to then tells the
+ * others.
  */
 #include "node.h"
 
@@ -359,7 +360,7 @@ static void thread_ended(struct message *message)
 }
 
 /* A net thread is a pool of one, with one job. */
-static void thread_start(struct node *node)
+static void node_thread_start(struct node *node)
 {
 	char name[16];
 
@@ -378,7 +379,7 @@ void node_run(struct node *node)
 	struct shared *shared = node->shared;
 
 	for (size_t i = 1; i < shared->n_nodes; i++)
-		thread_start(shared->nodes[i]);
+		node_thread_start(shared->nodes[i]);
 	server_run(node->server, DRAIN_SECONDS);
 	for (size_t i = 1; i < shared->n_nodes; i++)
 		worker_pool_stop(&shared->nodes[i]->thread);

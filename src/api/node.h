@@ -99,7 +99,8 @@ bool node_post_query(struct node *node, struct peer_query *query) MUST_CHECK;
 
 /* limits.c: takes a permit; 0, or how many milliseconds to wait. */
 int64_t limit_take(struct node *node, enum limit limit, struct bytes key);
-/* So many processes serve this node: makes the limits, or divides those that are shared. */
+/* So many processes serve this node: makes the limits, or divides those that are shared. Any
+ * thread. */
 void limits_divide(struct shared *shared, int processes);
 
 /* origins.c: any thread. */

@@ -23,9 +23,6 @@
 #define READ_BYTES_MAX ((size_t)1 << 20)
 /* How often a session that waits for acknowledgements asks whether it has missed them. */
 #define LOOK_EVERY_MS  (5 * SECONDS_MS)
-/* Of a frame, besides the bodies of items; about. */
-#define FRAME_MORE     64
-#define ITEM_MORE      32
 /* A socket that holds more than this gets nothing more until it has drained. */
 #define QUEUED_MAX     ((size_t)1 << 20)
 
@@ -109,26 +106,15 @@ static void session_send(struct session *session, const struct text *frame)
 	session->live->config.send(session->socket, text_bytes(frame));
 }
 
-static size_t expected_bytes(const struct mailbox_item *items, size_t count)
-{
-	size_t bytes = FRAME_MORE;
-
-	for (size_t i = 0; i < count; i++)
-		bytes += items[i].body.len + ITEM_MORE;
-	return bytes;
-}
-
 /* Sends items as frames, each with a run of one kind. */
 static void session_send_items(struct session *session, struct arena *arena,
 			       const struct mailbox_item *items, size_t count)
 {
 	while (count > 0) {
-		struct text frame;
 		size_t taken;
 
-		text_init(&frame, arena, expected_bytes(items, count));
-		taken = items_frame_write(&frame, items, count);
-		session_send(session, &frame);
+		session->live->config.send(session->socket,
+					   items_frame_encode(arena, items, count, &taken));
 		items += taken;
 		count -= taken;
 		metric_add(METRIC_envelopes_pushed_total, (int64_t)taken);

@@ -107,23 +107,34 @@ struct bytes mailbox_encode(struct arena *arena, const struct mailbox_item *item
 	return text_bytes(&out);
 }
 
-size_t items_frame_write(struct text *out, const struct mailbox_item *items, size_t count)
+/* How many from the first on are of its kind, and like it acknowledged or not. */
+static size_t run_of(const struct mailbox_item *items, size_t count)
+{
+	size_t n = 1;
+
+	while (n < count && items[n].kind == items[0].kind &&
+	       (items[n].seq == 0) == (items[0].seq == 0))
+		n++;
+	return n;
+}
+
+struct bytes items_frame_encode(struct arena *arena, const struct mailbox_item *items,
+				size_t count, size_t *taken_out)
 {
 	static const char *const begins[] = {
 		[ITEM_ENVELOPE] = "{\"type\":\"envelope\",\"envelopes\":[",
 		[ITEM_RECEIPT] = "{\"type\":\"receipt\",\"receipts\":[",
 		[ITEM_SEND_RESULT] = "{\"type\":\"send_result\",\"results\":[",
 	};
-	size_t n = 0;
+	size_t n = run_of(items, count);
+	struct text out;
 
-	if (count == 0)
-		return 0;
-	while (n < count && items[n].kind == items[0].kind)
-		n++;
-	text_puts(out, begins[items[0].kind]);
-	items_write(out, items, n);
-	text_puts(out, "]}");
-	return n;
+	text_init(&out, arena, ANSWER_EXPECTED + items_len(items, n));
+	text_puts(&out, begins[items[0].kind]);
+	items_write(&out, items, n);
+	text_puts(&out, "]}");
+	*taken_out = n;
+	return text_bytes(&out);
 }
 
 static void devices_member(struct text *out, const char *name, const uint8_t *devices,

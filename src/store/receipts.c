@@ -235,7 +235,8 @@ enum err db_mailbox_ack(struct db *db, struct store_op *op)
 		if (err == ERR_OK && is_due)
 			err = receipt_make(db, ack, &caller, due);
 	}
-	effects_ack(&ack->effects, op->arena, ack->caller.generation, ack->ack);
+	if (err == ERR_OK)
+		effects_ack(&ack->effects, op->arena, ack->caller.generation, ack->ack);
 	return err;
 }
 

@@ -450,7 +450,7 @@ enum err store_start_news(struct store *store)
 	const struct lane *writer = &store->lanes[LANE_WRITE];
 	struct db *db = writer->backend->db(writer->connection);
 
-	if (!store_is_shared(store) || db->process == 0)
+	if (!store_is_shared(store) || db->process == 0 || writer->told == NULL)
 		return ERR_OK;
 	return writer->backend->news_start(store, db, &store->hearing);
 }

@@ -11,7 +11,9 @@ struct listener {
 	struct message message;
 	size_t calls;
 	size_t letters;
+	size_t ends;
 	int64_t last_seq;
+	bool quiet; /* it gives back nothing */
 };
 
 static struct message *listen_to(void *told_context, const struct effects *effects)
@@ -19,13 +21,15 @@ static struct message *listen_to(void *told_context, const struct effects *effec
 	struct listener *listener = told_context;
 
 	listener->calls++;
-	for (; effects != NULL; effects = effects->next)
+	for (; effects != NULL; effects = effects->next) {
+		listener->ends += effects->ended != NULL;
 		for (const struct delivery *d = effects->deliveries; d != NULL; d = d->next) {
 			assert_true(d->item.seq > listener->last_seq);
 			listener->last_seq = d->item.seq;
 			listener->letters++;
 		}
-	return &listener->message;
+	}
+	return listener->quiet ? NULL : &listener->message;
 }
 
 static struct listener *listener_start(struct contract *contract)
@@ -100,6 +104,24 @@ static void what_is_refused_is_not_told(void **state)
 	assert_int_equal(listener->calls, 0);
 }
 
+/* Somebody has stolen it. Refused, but it ends the device's sessions. */
+static void a_refresh_token_that_is_used_twice_is_told(void **state)
+{
+	struct contract *contract = *state;
+	struct contract_device ann = contract_register(contract, "ann");
+	struct listener *listener = listener_start(contract);
+
+	listener->quiet = true;
+	for (size_t ends = 0; ends <= 1; ends++) {
+		struct op_session_refresh op = {.session = contract_session()};
+
+		memcpy(op.old_hash, ann.refresh_hash, HASH_SIZE);
+		assert_int_equal(RUN(contract, SESSION_REFRESH, &op),
+				 ends == 0 ? ERR_OK : ERR_UNAUTHORIZED);
+		assert_int_equal(listener->ends, ends);
+	}
+}
+
 #define TOLD_TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
 
 int main(void)
@@ -108,6 +130,7 @@ int main(void)
 		TOLD_TEST(a_batch_is_told_once_in_order_and_before_it_goes_back),
 		TOLD_TEST(what_is_not_committed_is_not_told),
 		TOLD_TEST(what_is_refused_is_not_told),
+		TOLD_TEST(a_refresh_token_that_is_used_twice_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,7 @@ static void a_session_is_told_by_its_thread(void **state)
 	assert_int_equal(dispatch(0), 0);
 	assert_int_equal(dispatch(1), 1);
 	assert_non_null(strstr(sockets[1].sent, "hello"));
+	assert_non_null(strstr(sockets[1].sent, "\"list_version\":5"));
 	assert_true(strstr(sockets[1].sent, "\"list_version\":5") <
 		    strstr(sockets[1].sent, "\"list_version\":6"));
 	assert_non_null(strstr(sockets[1].sent, "\"pq_prekeys\":4"));
@@ -155,27 +156,14 @@ static void a_batch_is_told_in_order(void **state)
 
 	(void)state;
 	connect_at(1);
-	second.deliveries->item.body = bytes_of_text("{\"kind\":\"envelope\",\"content\":\"again\"}");
+	second.deliveries->item.body =
+		bytes_of_text("{\"kind\":\"envelope\",\"content\":\"again\"}");
 	first.next = &second;
 	tell(&first);
 	arena_destroy(&arena);
 	assert_int_equal(dispatch(1), 1);
+	assert_non_null(strstr(sockets[1].sent, "hello"));
 	assert_true(strstr(sockets[1].sent, "hello") < strstr(sockets[1].sent, "again"));
-}
-
-static void acknowledgements_are_told_where_the_session_is(void **state)
-{
-	struct arena *arena = arena_create();
-	struct ack_request request = {.seqs = (int64_t[]){5, 7}, .n_seqs = 2};
-	struct effects effects = {0};
-
-	(void)state;
-	connect_at(1);
-	effects_ack(&effects, arena, DEVICE, &request);
-	tell(&effects);
-	arena_destroy(&arena);
-	assert_int_equal(dispatch(1), 1);
-	assert_true(nodes[1].told_bytes == 0);
 }
 
 static void a_session_that_begins_elsewhere_displaces_the_first(void **state)
@@ -201,6 +189,14 @@ static void a_session_that_came_back_is_not_displaced(void **state)
 	assert_int_equal(sockets[1].closed, 0);
 	assert_int_equal(dispatch(0), 1);
 	assert_int_equal(sockets[0].closed, CLOSE_DISPLACED);
+}
+
+static void when_something_was_missed_every_thread_looks(void **state)
+{
+	(void)state;
+	tell(&(struct effects){.refresh = true});
+	assert_int_equal(dispatch(0), 1);
+	assert_int_equal(dispatch(1), 1);
 }
 
 static void what_has_no_room_is_found_by_looking(void **state)
@@ -237,9 +233,9 @@ int main(void)
 		EFFECTS_TEST(a_session_is_told_by_its_thread),
 		EFFECTS_TEST(a_device_that_is_not_connected_wakes_nobody),
 		EFFECTS_TEST(a_batch_is_told_in_order),
-		EFFECTS_TEST(acknowledgements_are_told_where_the_session_is),
 		EFFECTS_TEST(a_session_that_begins_elsewhere_displaces_the_first),
 		EFFECTS_TEST(a_session_that_came_back_is_not_displaced),
+		EFFECTS_TEST(when_something_was_missed_every_thread_looks),
 		EFFECTS_TEST(what_has_no_room_is_found_by_looking),
 		EFFECTS_TEST(a_displacement_that_has_no_room_is_found_by_looking),
 	};

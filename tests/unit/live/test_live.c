@@ -244,6 +244,29 @@ static void what_is_told_together_goes_in_one_frame(void **state)
 	finish(&live, session);
 }
 
+static void what_is_too_much_for_a_socket_at_once_is_read_later(void **state)
+{
+	struct live *live = start(state);
+	struct session *session = connect_device(live, 0, 7);
+	struct arena *arena = arena_create();
+	struct effects effects = {0};
+	static char body[600 << 10];
+
+	memset(body, ' ', sizeof(body));
+	memcpy(body, "{\"kind\":\"envelope\"}", 19);
+	answer(0, 0, false);
+	for (int64_t seq = 1; seq <= 3; seq++) {
+		struct mailbox_item item = {.seq = seq, .kind = ITEM_ENVELOPE};
+
+		item.body = bytes_of((const uint8_t *)body, sizeof(body));
+		effects_deliver(&effects, arena, 7, seq - 1, &item);
+	}
+	live_tell(live, &effects);
+	assert_int_equal(asked->after, 2);
+	arena_destroy(&arena);
+	finish(&live, session);
+}
+
 static void item_that_arrives_during_a_read_is_sent_once_and_in_order(void **state)
 {
 	struct live *live = start(state);
@@ -570,6 +593,7 @@ int main(void)
 		cmocka_unit_test(what_waits_is_sent_then_queue_empty_once),
 		cmocka_unit_test(level_session_gets_new_items_without_reading),
 		cmocka_unit_test(what_is_told_together_goes_in_one_frame),
+		cmocka_unit_test(what_is_too_much_for_a_socket_at_once_is_read_later),
 		cmocka_unit_test(item_that_arrives_during_a_read_is_sent_once_and_in_order),
 		cmocka_unit_test(item_whose_predecessor_was_not_told_is_read_with_it),
 		cmocka_unit_test(session_at_another_thread_is_displaced_there),

@@ -76,6 +76,17 @@ static void a_mailbox_lists_items_in_order(void **state)
 		   "{\"seq\":3,\"kind\":\"receipt\"}],\"more\":true}");
 }
 
+static void check_frames(struct arena *arena, const struct mailbox_item *from, size_t count,
+			 const char *const *want)
+{
+	for (size_t taken; count > 0; want++) {
+		check_json(items_frame_encode(arena, from, count, &taken), *want);
+		from += taken;
+		count -= taken;
+	}
+	assert_null(*want);
+}
+
 static void a_frame_ends_where_the_kind_changes(void **state)
 {
 	static const char *const want[] = {
@@ -83,21 +94,24 @@ static void a_frame_ends_where_the_kind_changes(void **state)
 		"{\"seq\":2,\"kind\":\"envelope\"}]}",
 		"{\"type\":\"receipt\",\"receipts\":[{\"seq\":3,\"kind\":\"receipt\"}]}",
 		"{\"type\":\"send_result\",\"results\":[{\"seq\":4,\"kind\":\"send_result\"}]"
-		"}"};
-	static const size_t taken[] = {2, 1, 1};
-	size_t done = 0;
-	struct text out;
+		"}",
+		NULL};
 
-	for (size_t i = 0; i < COUNT(want); i++) {
-		text_init(&out, *state, 0);
-		assert_int_equal(items_frame_write(&out, items + done, COUNT(items) - done),
-				 taken[i]);
-		assert_string_equal(out.data, want[i]);
-		done += taken[i];
-	}
-	text_init(&out, *state, 0);
-	assert_int_equal(items_frame_write(&out, items, 0), 0);
-	assert_string_equal(out.data, "");
+	check_frames(*state, items, COUNT(items), want);
+}
+
+/* Whoever acknowledges the last one of a frame finds its number there. */
+static void ephemeral_items_have_frames_of_their_own(void **state)
+{
+	static const char *const want[] = {
+		"{\"type\":\"envelope\",\"envelopes\":[{\"seq\":1,\"kind\":\"envelope\"}]}",
+		"{\"type\":\"envelope\",\"envelopes\":[{\"kind\":\"envelope\"}]}",
+		"{\"type\":\"envelope\",\"envelopes\":[{\"seq\":2,\"kind\":\"envelope\"}]}",
+		NULL};
+	struct mailbox_item mixed[] = {items[0], items[0], items[1]};
+
+	mixed[1].seq = 0;
+	check_frames(*state, mixed, COUNT(mixed), want);
 }
 
 static void mismatches_name_devices(void **state)
@@ -168,6 +182,7 @@ int main(void)
 		TEST(the_number_is_spliced_in),
 		TEST(a_mailbox_lists_items_in_order),
 		TEST(a_frame_ends_where_the_kind_changes),
+		TEST(ephemeral_items_have_frames_of_their_own),
 		TEST(mismatches_name_devices),
 		TEST(sends_are_answered),
 		TEST(the_status_of_a_message_is_told),
