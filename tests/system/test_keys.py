@@ -15,13 +15,14 @@ import pytest
 
 from client import ApiError
 from lab import wait_until
+from peer_fixtures import alice, pat, peer  # noqa: F401
 from scenario import OPTIONS, join, letter, post
 from test_operator import of, restante
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "peer"))
 
 from discovery import ServerKey  # noqa: E402
-from lab_peer import LabPeer, NodePhone, PeerPhone  # noqa: E402
+from lab_peer import LabPeer  # noqa: E402
 from nacl.signing import SigningKey  # noqa: E402
 from wire import TryLater, dump_json  # noqa: E402
 
@@ -314,89 +315,83 @@ def test_only_the_right_root_and_a_known_key(lab):
 
 # With the independent peer
 
-def test_the_peer_follows_the_root(lab):
-    a = lab.add_node("a.test", **OPTIONS)
-    with LabPeer(lab, "peer.test") as peer:
-        lab.start()
-        alice, pat = NodePhone(a, "alice"), PeerPhone(peer, "pat")
-        pat.send(alice.address, b"by k1")
-        peer.deliver("a.test")
-        key(a, "sign", "--root", a.folder / "root.key")
-        reload(a)
-        peer.directory.forget("a.test")
-        pat.send(alice.address, b"the root has signed k1")
-        peer.deliver("a.test")
-        first = peer.directory.pins["a.test"].root_revision
-        old = wrapper_of(a)
-        key(a, "revoke", "k1", "--root", a.folder / "root.key")
-        reload(a)
-        peer.directory.forget("a.test")
-        pat.send(alice.address, b"k1 is revoked")
-        peer.deliver("a.test")
-        pin = peer.directory.pins["a.test"]
-        assert pin.root_revision > first > 0
-        assert peer.find("a.test").key("k2") and not peer.find("a.test").key("k1")
-        assert alice.texts() == [b"by k1", b"the root has signed k1", b"k1 is revoked"]
-        # The old document cannot be shown again.
-        exchange = peer.directory.exchange
-        peer.directory.exchange = lambda *_, **__: (200, {}, dump_json(old))
-        peer.directory.forget("a.test")
-        assert peer.find("a.test").conflict
-        peer.directory.exchange = exchange
+@pytest.fixture
+def node(lab):
+    node = lab.add_node("a.test", **OPTIONS)
+    lab.start()
+    return node
 
 
-def test_the_peer_follows_a_new_root(lab):
-    a = lab.add_node("a.test", **OPTIONS)
-    with LabPeer(lab, "peer.test") as peer:
-        lab.start()
-        alice, pat = NodePhone(a, "alice"), PeerPhone(peer, "pat")
-        pat.send(alice.address, b"by the old root")
-        peer.deliver("a.test")
-        former = peer.directory.pins["a.test"].root_key
-        new = a.folder / "new_root.key"
-        key(a, "root", "--root", a.folder / "root.key", "--new-root", new)
-        reload(a)
-        peer.directory.forget("a.test")
-        pat.send(alice.address, b"by the new root")
-        peer.deliver("a.test")
-        assert peer.directory.pins["a.test"].root_key != former
-        key(a, "revoke", "k1", "--root", new)
-        reload(a)
-        peer.directory.forget("a.test")
-        pat.send(alice.address, b"k1 is revoked")
-        peer.deliver("a.test")
-        assert peer.find("a.test").key("k2") and not peer.find("a.test").key("k1")
-        assert len(alice.texts()) == 3
+def follow(node, peer):
+    """The node reads its keys again, and the peer looks for them."""
+    reload(node)
+    peer.directory.forget("a.test")
 
 
-def test_the_node_follows_the_root_of_the_peer(lab):
-    a = lab.add_node("a.test", **OPTIONS)
-    with LabPeer(lab, "peer.test") as peer:
-        lab.start()
-        alice, pat = NodePhone(a, "alice"), PeerPhone(peer, "pat")
-        pat.send(alice.address, b"by k1")
-        peer.deliver("a.test")
-        stolen, = peer.keys
-        new = ServerKey("k2")
-        stolen.not_after = new.not_before
-        peer.keys = [new, stolen]
-        peer.revision += 1
-        peer.sign_by_root()
-        peer.revision += 1
-        peer.publish()
-        lab.names.apply()
-        a.restart()
-        pat.send(alice.address, b"by k2")
-        peer.deliver("a.test")
-        assert alice.texts() == [b"by k1", b"by k2"]
-        # What is left to the thief: to show a document of its own, by another way to DNS.
-        stolen.not_after = new.not_after
-        peer.keys, peer.root_signed = [stolen], None
-        peer.revision += 1
-        peer.publish([])
-        lab.names.apply()
-        a.restart()
-        with pytest.raises(TryLater, match="403.*KEY_CONFLICT"):
-            pat.send(alice.address, b"by the thief")
-        assert conflicts(a) == 1
-        assert len(alice.texts()) == 2
+def bring(pat, alice, text):
+    pat.send(alice.address, text)
+    pat.peer.deliver("a.test")
+
+
+def test_the_peer_follows_the_root(node, peer, alice, pat):
+    bring(pat, alice, b"by k1")
+    key(node, "sign", "--root", node.folder / "root.key")
+    follow(node, peer)
+    bring(pat, alice, b"the root has signed k1")
+    first = peer.directory.pins["a.test"].root_revision
+    old = wrapper_of(node)
+    key(node, "revoke", "k1", "--root", node.folder / "root.key")
+    follow(node, peer)
+    bring(pat, alice, b"k1 is revoked")
+    pin = peer.directory.pins["a.test"]
+    assert pin.root_revision > first > 0
+    assert peer.find("a.test").key("k2") and not peer.find("a.test").key("k1")
+    assert alice.texts() == [b"by k1", b"the root has signed k1", b"k1 is revoked"]
+    # The old document cannot be shown again.
+    exchange = peer.directory.exchange
+    peer.directory.exchange = lambda *_, **__: (200, {}, dump_json(old))
+    peer.directory.forget("a.test")
+    assert peer.find("a.test").conflict
+    peer.directory.exchange = exchange
+
+
+def test_the_peer_follows_a_new_root(node, peer, alice, pat):
+    bring(pat, alice, b"by the old root")
+    former = peer.directory.pins["a.test"].root_key
+    new = node.folder / "new_root.key"
+    key(node, "root", "--root", node.folder / "root.key", "--new-root", new)
+    follow(node, peer)
+    bring(pat, alice, b"by the new root")
+    assert peer.directory.pins["a.test"].root_key != former
+    key(node, "revoke", "k1", "--root", new)
+    follow(node, peer)
+    bring(pat, alice, b"k1 is revoked")
+    assert peer.find("a.test").key("k2") and not peer.find("a.test").key("k1")
+    assert len(alice.texts()) == 3
+
+
+def test_the_node_follows_the_root_of_the_peer(node, peer, alice, pat):
+    bring(pat, alice, b"by k1")
+    stolen, = peer.keys
+    new = ServerKey("k2")
+    stolen.not_after = new.not_before
+    peer.keys = [new, stolen]
+    peer.revision += 1
+    peer.sign_by_root()
+    peer.revision += 1
+    peer.publish()
+    node.lab.names.apply()
+    node.restart()
+    bring(pat, alice, b"by k2")
+    assert alice.texts() == [b"by k1", b"by k2"]
+    # What is left to the thief: to show a document of its own, by another way to DNS.
+    stolen.not_after = new.not_after
+    peer.keys, peer.root_signed = [stolen], None
+    peer.revision += 1
+    peer.publish([])
+    node.lab.names.apply()
+    node.restart()
+    with pytest.raises(TryLater, match="403.*KEY_CONFLICT"):
+        pat.send(alice.address, b"by the thief")
+    assert conflicts(node) == 1
+    assert len(alice.texts()) == 2

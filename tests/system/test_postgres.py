@@ -20,7 +20,8 @@ import pytest
 
 from client import ApiError, Client, make_message
 from cutter import DOWN, UP, Cutter
-from lab import ADDRESS, Lab, free_port, wait_until
+from lab import ADDRESS, free_port, wait_until
+from lab_fixtures import lab  # noqa: F401
 from postgres import Postgres
 from scenario import OPTIONS, letter, post, user
 from sealer import SealerDevice, b64
@@ -119,13 +120,6 @@ def server():
         server.sql("CREATE ROLE node LOGIN")
         server.sql(f"CREATE ROLE careful LOGIN PASSWORD '{PASSWORD}'")
         yield server
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with Lab(folder=tmp_path_factory.mktemp("lab"), keep=True) as lab:
-        lab.names.apply()
-        yield lab
 
 
 def new_database(server, name, owner="node", *more):
@@ -504,6 +498,13 @@ def runs_when_asked(node):
     return node.running()
 
 
+def must_end_and_count_as_restored(node):
+    wait_until(lambda: not runs_when_asked(node), "the node to end")
+    assert "has lost what was committed" in node.log_text()
+    node.start()
+    assert "event=restored" in node.log_text()
+
+
 def dump(server, database):
     path = server.folder / f"{database}.sql"
     server.run("pg_dump", "-f", path, database)
@@ -536,10 +537,8 @@ def test_a_dump_that_is_put_back_beneath_a_running_node_ends_it(restorable, serv
     copy = dump(server, database)
     handed_out = keys_in(bob.client.claim(alice.address))
     put_into_same_database(server, database, copy)
-    wait_until(lambda: not runs_when_asked(node), "the node to end")
-    assert "event=fatal" in node.log_text() and "has lost what was committed" in node.log_text()
-    node.start()
-    assert "event=restored" in node.log_text()
+    must_end_and_count_as_restored(node)
+    assert "event=fatal" in node.log_text()
     assert handed_out and not keys_in(bob.client.claim(alice.address))
     node.stop()
 
@@ -611,9 +610,6 @@ def test_a_failover_that_has_lost_something_ends_the_node_and_counts_as_a_restor
     first.stop(signal.SIGQUIT)
     second.start()
     second.sql("SELECT pg_promote()")
-    wait_until(lambda: not runs_when_asked(node), "the node to end")
-    assert "has lost what was committed" in node.log_text()
-    node.start()
-    assert "event=restored" in node.log_text()
+    must_end_and_count_as_restored(node)
     assert handed_out and not keys_in(bob.client.claim(alice.address))
     node.stop()

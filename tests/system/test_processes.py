@@ -14,7 +14,8 @@ import pytest
 
 from balancer import Balancer
 from client import ApiError, Client, SocketClosed
-from lab import Lab, free_port, wait_until
+from lab import free_port, wait_until
+from lab_fixtures import lab  # noqa: F401
 from postgres import Postgres
 from scenario import OPTIONS, letter, post, user
 from sealer import SealerDevice
@@ -29,13 +30,6 @@ DEAD_S = 3 * 2    # so long nobody knows that a process was killed
 def server():
     with Postgres(free_port(), fsync="off") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with Lab(folder=tmp_path_factory.mktemp("lab"), keep=True) as lab:
-        lab.names.apply()
-        yield lab
 
 
 def two_processes(lab, server, domain, **options):

@@ -471,6 +471,13 @@ def let_document_expire():
     time.sleep(1.05)
 
 
+def publish(peer):
+    """Until the node looks again."""
+    peer.publish()
+    peer.lab.names.apply()
+    let_document_expire()
+
+
 def replace_key(peer, kid="k2"):
     """The peer has another key only, and another root."""
     old, peer.keys = peer.keys[0], [ServerKey(kid)]
@@ -515,9 +522,7 @@ def test_rotation_signed_by_the_old_key(node, alice, short):
     old = short.keys[0]
     short.keys = [ServerKey("k2"), old]
     short.revision = now_ms()
-    short.publish()
-    short.lab.names.apply()
-    let_document_expire()
+    publish(short)
     assert Draft(short, alice).send().status == 200
     draft = Draft(short, alice)
     draft.sign(key=old)
@@ -526,9 +531,7 @@ def test_rotation_signed_by_the_old_key(node, alice, short):
     # The old one is dropped from the document: no conflict, and good until its not_after.
     short.keys = short.keys[:1]
     short.revision = now_ms()
-    short.publish()
-    short.lab.names.apply()
-    let_document_expire()
+    publish(short)
     assert Draft(short, alice).send().status == 200
     draft.sign(key=old)
     assert draft.send().status == 200
@@ -553,9 +556,7 @@ def test_rotation_to_an_earlier_revision(alice, short):
     old = short.keys[0]
     short.keys = [ServerKey("k2"), old]
     short.revision -= 1
-    short.publish()
-    short.lab.names.apply()
-    let_document_expire()
+    publish(short)
     assert_refused(Draft(short, alice).send(), 403, "KEY_CONFLICT", signed=False)
 
 
