@@ -17,7 +17,7 @@ from against import compare  # noqa: E402
 from cases import CASES  # noqa: E402
 from lab import ROOT  # noqa: E402
 from limits import add_shares, measure, work_text  # noqa: E402
-from measure import median  # noqa: E402
+from measure import medians  # noqa: E402
 from plots import plots  # noqa: E402
 from sizes import SIZES  # noqa: E402
 from stores import CASES as STORE_CASES, ONLY_POSTGRES, STORES  # noqa: E402
@@ -103,9 +103,7 @@ def run(names, size, folder, runs=1, store="sqlite"):
     for name in names:
         print(f"{name}: {' '.join(CASES[name].__doc__.split())}", flush=True)
         measured = [measure_case(name, size, store) for _ in range(runs)]
-        report = {"case": name, "size": dataclasses.asdict(size), **median(measured)}
-        if runs > 1:
-            report["runs"] = measured
+        report = {"case": name, "size": dataclasses.asdict(size), **medians(measured)}
         for row in report["rows"]:
             print_row(row)
         sys.stdout.flush()

@@ -173,6 +173,11 @@ def median(values):
     return round(middle) if isinstance(first, int) else round(middle, 3)
 
 
+def medians(measured):
+    """Of reports of the same shape, which stay with it where they are several."""
+    return {**median(measured), **({"runs": measured} if len(measured) > 1 else {})}
+
+
 class Histogram:
     """How long things took: [ns, count] as the generator prints them."""
 

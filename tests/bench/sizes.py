@@ -24,11 +24,12 @@ class Size:
     backlogs: tuple    # messages that wait for a node, rising
     processes: tuple   # of one node
     connections: int   # that are idle, where servers are compared
+    repeats: int       # of flows that are over in a second, for their medians
 
 
 FULL = Size(20_000, 50_000, 200_000, 16, 100, 10, 50, 700, 200, 100, (1_000, 10_000, 100_000),
             20_000, 10_000, (1, 16, 256), (1_000_000,), (1_000, 10_000, 50_000, 200_000), (1, 2),
-            2_000)
+            2_000, 5)
 
 SIZES = {
     "full": FULL,
@@ -36,5 +37,5 @@ SIZES = {
     "report": dataclasses.replace(FULL, messages=20_000, queued=100_000, seconds=4,
                                   idle=(1_000, 10_000), idle_tls=10_000, connections=1_000),
     "small": Size(1_000, 200, 300, 4, 10, 1, 5, 14, 4, 2, (20, 50), 50, 40, (1, 4), (3_000,),
-                  (400, 800), (1, 2), 8),
+                  (400, 800), (1, 2), 8, 1),
 }

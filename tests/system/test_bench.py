@@ -96,12 +96,13 @@ def test_limits_are_measured_without_a_node(tmp_path):
     assert limits["sign_us"] < limits["verify_us"]
 
 
-def test_report_of_several_runs_has_their_medians():
+def test_report_of_several_runs_has_their_medians_and_all_of_them():
     runs = [{"rows": [{"name": "a", "us": us, "nodes": {"a.test": {"rss_mb": us + 1}}}]}
             for us in (3, 9, 4)]
 
-    assert bench.median(runs) == {
-        "rows": [{"name": "a", "us": 4, "nodes": {"a.test": {"rss_mb": 5}}}]}
+    assert bench.medians(runs) == {
+        "rows": [{"name": "a", "us": 4, "nodes": {"a.test": {"rss_mb": 5}}}], "runs": runs}
+    assert bench.medians(runs[:1]) == runs[0]
 
 
 def drawn(svg):
