@@ -26,6 +26,8 @@ from processes import die_with_parent
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 USER = "restante"
 START_S = 30
+MEMORY = Path("/dev/shm")
+ENOUGH = 2 << 30  # bytes that are free there, for there may be several
 # Durable as in earnest, unless a test says otherwise; small, for there may be several.
 SETTINGS = {
     "listen_addresses": "",
@@ -40,11 +42,18 @@ def quoted(value):
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def place_of(settings):
+    """Of a server's folder: in memory, where files are made quickly, if it need not be durable."""
+    in_memory = settings.get("fsync") == "off" and MEMORY.is_dir() and \
+        shutil.disk_usage(MEMORY).free >= ENOUGH
+    return MEMORY if in_memory else None
+
+
 class Postgres:
     def __init__(self, port=None, **settings):
         self.owner = {"user": "nobody", "group": "nogroup", "extra_groups": []} \
             if os.geteuid() == 0 else {}
-        self.folder = Path(tempfile.mkdtemp(prefix="restante-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="restante-pg-", dir=place_of(settings)))
         if self.owner:
             shutil.chown(self.folder, self.owner["user"], self.owner["group"])
         self.data = self.folder / "data"

@@ -18,8 +18,19 @@ from scenario import join, two_nodes  # noqa: E402
 from signal_client import SignalProcess  # noqa: E402
 
 
+# These take longest: they begin first, so that none is alone at the end.
+LONGEST = ["test_bench", "test_keys", "test_processes", "test_bench_against", "test_postgres",
+           "test_peer_commands", "test_store_copy", "test_soak", "test_threads", "test_outboxes",
+           "test_discovery"]
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "embedded: about the database that is a file")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST
+               else len(LONGEST))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from lab_fixtures import lab  # noqa: F401
 from postgres import Postgres
 from scenario import OPTIONS, letter, post, user
 from sealer import SealerDevice
-from test_postgres import Load, Person
+from test_postgres import Load, Person, letter_of, post_at_last
 
 AT_ONCE_S = 2     # on a busy machine; a mailbox is never looked into without a word
 TAKEN_OVER_S = 20
@@ -347,8 +347,9 @@ def test_after_a_restart_of_the_database_both_hear_of_each_other_again(processes
             server.start()
             for process in processes:
                 process.wait_ready()
-        send(other, alice, bob, "hello")
-        send(one, alice, carol, "hello")
+        # A node is ready by its last look at the database, which may have been before that.
+        post_at_last(at(other, alice), letter_of(alice, bob))
+        post_at_last(at(one, alice), letter_of(alice, carol))
         assert texts(at_one.envelopes(timeout=10)) == ["hello"]
         assert texts(at_other.envelopes(timeout=10)) == ["hello"]
     assert [process.pid for process in processes] == pids
