@@ -18,10 +18,8 @@ from scenario import join, two_nodes  # noqa: E402
 from signal_client import SignalProcess  # noqa: E402
 
 
-# These take longest: they begin first, so that none is alone at the end.
-LONGEST = ["test_bench", "test_keys", "test_processes", "test_bench_against", "test_postgres",
-           "test_peer_commands", "test_store_copy", "test_soak", "test_threads", "test_outboxes",
-           "test_discovery"]
+# Long ones, whose names would have them begin last: then few would be at work in the end.
+FIRST = "test_soak", "test_store_copy", "test_threads"
 
 
 def pytest_configure(config):
@@ -29,8 +27,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST
-               else len(LONGEST))
+    items.sort(key=lambda item: item.path.stem not in FIRST)
 
 
 @pytest.fixture
