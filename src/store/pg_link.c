@@ -201,6 +201,17 @@ static bool wait_for_result(struct pg_link *link)
 	return true;
 }
 
+/* A server that stops says so at any place in the pipeline, also behind a commit that it has
+ * done: what it says is no refusal, and the connection is as one that was cut. So is what libpq
+ * itself has to say. */
+static bool is_farewell(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return PQresultStatus(result) == PGRES_FATAL_ERROR &&
+	       (severity == NULL || strcmp(severity, "ERROR") != 0);
+}
+
 static void check_result(struct pg_link *link, const PGresult *result)
 {
 	switch (PQresultStatus(result)) {
@@ -214,6 +225,8 @@ static void check_result(struct pg_link *link, const PGresult *result)
 		fail(link, PQresultErrorMessage(result),
 		     PQresultErrorField(result, PG_DIAG_SQLSTATE));
 	}
+	if (is_farewell(result))
+		pg_disconnect(link);
 }
 
 /* The result of the oldest statement that has not been read; NULL: the connection is lost. */
@@ -233,7 +246,7 @@ static PGresult *read_one(struct pg_link *link)
 		return result; /* nothing ends it */
 	link->changes = atoll(PQcmdTuples(result));
 	snprintf(link->tag, sizeof link->tag, "%s", PQcmdStatus(result));
-	if (wait_for_result(link) && PQgetResult(link->conn) == NULL)
+	if (link->conn != NULL && wait_for_result(link) && PQgetResult(link->conn) == NULL)
 		return result;
 	PQclear(result);
 	lose(link);

@@ -294,6 +294,18 @@ def test_a_send_is_done_once_wherever_the_connection_ends(node, cutter, way):
     assert decided == ({"0", "1"} if way == UP else {"1"})
 
 
+def test_a_server_that_stops_right_behind_a_commit_has_committed(node, cutter):
+    alice, bob = Person(node, "alice"), Person(node, "bob")
+    sent, log = [], len(node.log_text())
+    for _ in range(5):
+        message = letter_of(alice, bob)
+        sent.append(message["id"])
+        cutter.end_behind_commit()
+        assert try_post(alice, message) is None
+    assert bob.take() == sent
+    assert set(re.findall(r"event=store_decided committed=(\d)", node.log_text()[log:])) == {"1"}
+
+
 def test_a_portion_of_a_mailbox_brings_no_other_bodies_along(node, cutter):
     alice, bob = Person(node, "alice"), Person(node, "bob")
     content = "x" * 60000
