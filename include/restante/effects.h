@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What has to be told to sockets and to the federation thread once an operation is
- * committed. Lists in the operation's arena, in order. Telling is a hint: who misses it finds
- * everything in the store.
+ * committed. Lists in the operation's arena; those with a last one are in order. Telling is a
+ * hint: who misses it finds everything in the store.
  */
 #ifndef RESTANTE_EFFECTS_H
 #define RESTANTE_EFFECTS_H

@@ -77,7 +77,7 @@ void store_close(struct store **store);
 bool store_is_shared(const struct store *store);
 
 /* Where it is shared: what other processes commit is told, too, from now on until it is closed.
- * For a store that serves. */
+ * For a store that serves; nothing happens where nobody is told. */
 enum err store_start_news(struct store *store) MUST_CHECK;
 
 /* True: the operation is given away and will come back. False: the lane is full. */

@@ -13,6 +13,7 @@
 #include "restante/metrics.h"
 #include "restante/ops_messages.h"
 #include "restante/password.h"
+#include "restante/thread.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -348,41 +349,28 @@ enum err node_create(const struct config *config, struct node **node_out)
 
 /* --- run ---------------------------------------------------------------------------- */
 
-static void thread_work(struct job *job)
+static void *net_main(void *context)
 {
-	server_run(((struct node_run *)job)->node->server, DRAIN_SECONDS);
+	struct node *node = context;
+
+	server_run(node->server, DRAIN_SECONDS);
 	crypto_thread_end();
-}
-
-static void thread_ended(struct message *message)
-{
-	(void)message;
-}
-
-/* A net thread is a pool of one, with one job. */
-static void node_thread_start(struct node *node)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "net-%zu", node->index + 1);
-	node->run.node = node;
-	node->run.job.work = thread_work;
-	node->run.job.message.reply_to = node->inbox;
-	node->run.job.message.returned = thread_ended;
-	node->thread = worker_pool_start(name, 1, 1);
-	if (!worker_post(node->thread, &node->run.job))
-		fatal("cannot start thread %s", name);
+	return NULL;
 }
 
 void node_run(struct node *node)
 {
 	struct shared *shared = node->shared;
 
-	for (size_t i = 1; i < shared->n_nodes; i++)
-		node_thread_start(shared->nodes[i]);
+	for (size_t i = 1; i < shared->n_nodes; i++) {
+		struct node *other = shared->nodes[i];
+
+		thread_start(&other->thread, arena_printf(other->arena, "net-%zu", i + 1),
+			     net_main, other);
+	}
 	server_run(node->server, DRAIN_SECONDS);
 	for (size_t i = 1; i < shared->n_nodes; i++)
-		worker_pool_stop(&shared->nodes[i]->thread);
+		pthread_join(shared->nodes[i]->thread, NULL);
 	log_info(stopping, "domain=%s", node->config->node_domain);
 }
 

@@ -14,6 +14,7 @@
 #include "restante/signature.h"
 #include "restante/worker.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum limit {
@@ -62,11 +63,7 @@ struct node {
 	struct server *server;
 	struct inbox *inbox; /* the server's */
 	struct live *live;
-	struct worker_pool *thread; /* that runs the server; not of the first */
-	struct node_run {
-		struct job job;
-		struct node *node;
-	} run;
+	pthread_t thread;		/* that runs the server; not of the first */
 	char authority[AUTHORITY_SIZE]; /* of this node's published federation URL */
 
 	/* The server document as served (node_document.c). The rest is of the first, which
