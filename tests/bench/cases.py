@@ -71,11 +71,11 @@ def fast(name, generator, senders, to, messages, nodes, work=None, **options):
     return flow, row(name, flow, watch.report(messages), **({"work": work} if work else {}))
 
 
-def steady(name, generator, senders, to, rate, seconds, nodes):
+def steady(name, generator, senders, to, rate, seconds, nodes, **options):
     """A flow at a fixed rate: how long messages take."""
     messages = max(int(rate * seconds), 1)
     with Watch(*nodes) as watch:
-        flow = generator.flow(senders, to, messages, rate=rate, window=4096)
+        flow = generator.flow(senders, to, messages, rate=rate, window=4096, **options)
     return row(name, flow, watch.report(messages), latency_ms=flow.latency_ms(),
                answer_ms=flow.answer_ms())
 
@@ -93,7 +93,7 @@ def online(size, generator, sender_node, recipient_node, work):
     return [single, arrays,
             steady("100 messages a second", generator, senders, to, 100, size.seconds, nodes),
             steady(f"{half:.0f} messages a second, half of the first row", generator, senders,
-                   to, half, size.seconds, nodes)]
+                   to, half, size.seconds, nodes, busy=1)]
 
 
 @case
