@@ -6,6 +6,7 @@
 #include "net.h"
 
 #include <sys/socket.h>
+#include <utlist.h>
 
 /* Bytes written per turn of the loop, so that one fast reader does not hold up all. */
 #define BURST_MAX (4 * PIECE_MAX)
@@ -17,33 +18,24 @@ static struct server *server_of(struct lws *wsi)
 
 static void link_connection(struct server *server, struct connection *c)
 {
-	c->next = server->connections;
-	c->previous = NULL;
-	if (c->next != NULL)
-		c->next->previous = c;
-	server->connections = c;
+	DL_APPEND2(server->connections, c, previous, next);
 	metric_inc(connections_open);
 }
 
 static void unlink_connection(struct server *server, struct connection *c)
 {
-	*(c->previous != NULL ? &c->previous->next : &server->connections) = c->next;
-	if (c->next != NULL)
-		c->next->previous = c->previous;
+	DL_DELETE2(server->connections, c, previous, next);
 	server_uncount(server, &c->peer);
 	metric_add(METRIC_connections_open, -1);
 }
 
+/* Whoever was given something first is served first. */
 static void link_ready(struct server *server, struct connection *c)
 {
 	if (c->ready)
 		return;
 	c->ready = true;
-	c->next_ready = server->ready;
-	c->previous_ready = NULL;
-	if (c->next_ready != NULL)
-		c->next_ready->previous_ready = c;
-	server->ready = c;
+	DL_APPEND2(server->ready, c, previous_ready, next_ready);
 }
 
 static void unlink_ready(struct server *server, struct connection *c)
@@ -51,10 +43,7 @@ static void unlink_ready(struct server *server, struct connection *c)
 	if (!c->ready)
 		return;
 	c->ready = false;
-	*(c->previous_ready != NULL ? &c->previous_ready->next_ready : &server->ready) =
-		c->next_ready;
-	if (c->next_ready != NULL)
-		c->next_ready->previous_ready = c->previous_ready;
+	DL_DELETE2(server->ready, c, previous_ready, next_ready);
 }
 
 static void adopted(struct connection *c, struct lws *wsi)
