@@ -304,9 +304,10 @@ def received(node, count, pause=0.1):
                f"{count} messages at {node.domain}", LONG, pause)
 
 
-def drain_row(flow_name, drained, watch, messages):
+def drain_row(flow_name, drained, messages, *watches):
     seconds = (drained["last_ns"] - drained["first_ns"]) / 1e9
-    return row(flow_name, nodes=watch.report(messages), messages=messages,
+    nodes = {name: report for watch in watches for name, report in watch.report(messages).items()}
+    return row(flow_name, nodes=nodes, messages=messages,
                seconds=round(seconds, 3), per_second=round(messages / max(seconds, 1e-9)))
 
 
@@ -328,7 +329,7 @@ def offline(size):
         return [row("until all are in the mailboxes", nodes=storing.report(size.messages),
                     messages=size.messages, seconds=round(seconds, 3),
                     per_second=round(size.messages / seconds)),
-                drain_row("drained", drained, draining, size.messages)]
+                drain_row("drained", drained, size.messages, draining)]
 
 
 @case
@@ -388,7 +389,7 @@ def mailbox_rows(size, name, generator, a, senders, to):
     return [row(f"{name}: into the mailboxes", nodes=storing.report(size.messages),
                 messages=size.messages, seconds=round(storing.seconds, 3),
                 per_second=round(size.messages / storing.seconds)),
-            drain_row(f"{name}: drained", drained, draining, size.messages)]
+            drain_row(f"{name}: drained", drained, size.messages, draining)]
 
 
 def expiry_rows(size, generator, a, senders, to):
@@ -529,13 +530,14 @@ def backlog_row(size, generator, a, b, senders, to):
     flow, messages = new_flow(), size.queued
     b.stop()
     queue_up(size, generator, a, senders, to, flow)
-    a.pause()  # until those who will get them are connected
-    b.start()
-    draining = generator.receive(to, senders, messages, flow)
-    a.resume()
-    with Watch(a, b) as watch:
-        drained = draining.result()
-    report = drain_row(f"{messages:,} waited", drained, watch, messages)
+    with Watch(a) as sending:
+        a.pause()  # until those who will get them are connected
+        b.start()
+        draining = generator.receive(to, senders, messages, flow)
+        with Watch(b) as receiving:
+            a.resume()
+            drained = draining.result()
+    report = drain_row(f"{messages:,} waited", drained, messages, sending, receiving)
     peaks = {f"{domain}, peak": node["peak_mb"] for domain, node in report["nodes"].items()}
     return {**report, "plot": {"axis": "messages that wait", "at": messages, "values": {
         "throughput": ("messages/s", {"catch-up": report["per_second"]}),
