@@ -189,12 +189,14 @@ static void log_attempt(const struct outbox *outbox, enum verdict verdict, enum 
 			const struct call_answer *answer)
 {
 	const struct batch *batch = &outbox->batch;
+	enum log_level level = verdict == VERDICT_TAKEN ? LOG_DEBUG : LOG_INFO;
 	long long ms = clock_monotonic_ms() - batch->started_ms;
 
-	log_info(delivery, "domain=%s items=%zu result=%s err=%s status=%d ms=%lld%s%s",
-		 outbox->row.domain, batch->count, verdict_name(verdict), err_code(err),
-		 answer->status, ms, answer->hint != NULL ? " hint=" : "",
-		 answer->hint != NULL ? answer->hint : "");
+	log_write(level, EVENT_delivery,
+		  "domain=%s items=%zu result=%s err=%s status=%d ms=%lld%s%s",
+		  outbox->row.domain, batch->count, verdict_name(verdict), err_code(err),
+		  answer->status, ms, answer->hint != NULL ? " hint=" : "",
+		  answer->hint != NULL ? answer->hint : "");
 	if (verdict == VERDICT_TAKEN)
 		metric_inc(transactions_sent_total);
 	else if (verdict == VERDICT_LATER || verdict == VERDICT_CONFLICT)
