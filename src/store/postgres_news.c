@@ -272,7 +272,8 @@ static void count(struct hearing *hearing, int processes)
 	hearing->is_pending = true;
 }
 
-/* One that others have buried must not go on as if it lived. */
+/* One that others have buried must not go on as if it lived, nor one whose database has been
+ * replaced beneath it. */
 static enum err look(struct hearing *hearing)
 {
 	struct query query =
@@ -300,7 +301,8 @@ static enum err look(struct hearing *hearing)
 	if (err != ERR_OK || !pg_sync(&hearing->postgres.link))
 		return ERR_STORE;
 	if (!own)
-		fatal("another process has taken over from this one");
+		fatal("the database does not know this process any more: another one has "
+		      "taken over, or a backup was put back");
 	drop_unseen(hearing);
 	count(hearing, processes);
 	return ERR_OK;
