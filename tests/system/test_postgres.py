@@ -580,11 +580,15 @@ def test_no_one_time_key_goes_out_twice_after_a_dump_was_put_back(restorable, se
     node.stop()
 
 
-def test_a_dump_that_is_put_back_beneath_a_running_node_ends_it(restorable, server):
+@pytest.mark.parametrize("knows_the_process", [True, False])
+def test_a_dump_that_is_put_back_beneath_a_running_node_ends_it(restorable, server,
+                                                                knows_the_process):
     node, database, alice, bob = restorable
     copy = dump(server, database)
     handed_out = keys_in(bob.client.claim(alice.address))
     put_into_same_database(server, database, copy)
+    if not knows_the_process:
+        server.sql("DELETE FROM process", database)
     must_end_and_count_as_restored(node, LOST, GONE)  # whichever thread sees it first
     assert "event=fatal" in node.log_text()
     assert handed_out and not keys_in(bob.client.claim(alice.address))
