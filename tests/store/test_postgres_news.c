@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#define HEAR_MS	 2000
+#define HEAR_MS	 10000
 #define BURY_MS	 12000
 #define QUIET_MS 300
 

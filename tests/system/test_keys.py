@@ -27,6 +27,9 @@ from nacl.signing import SigningKey  # noqa: E402
 from wire import TryLater, dump_json  # noqa: E402
 
 SOON = {**OPTIONS, "federation__key_overlap": "2s"}
+# With time to look while one key is on its way out.
+LATER = {**OPTIONS, "federation__key_overlap": "6s"}
+TAKEN_OVER_S = 30
 
 
 @pytest.fixture
@@ -109,7 +112,7 @@ def key_of(file):
 # Rotation
 
 def test_a_node_takes_its_keys_over_by_itself(lab):
-    node = lab.add_node("a.test", **SOON)
+    node = lab.add_node("a.test", **LATER)
     lab.start()
     assert phases(node) == {"k1": "signs"}
     text = key(node, "rotate")
@@ -117,11 +120,13 @@ def test_a_node_takes_its_keys_over_by_itself(lab):
     assert phases(node) == {"k1": "signs", "k2": "from"}
     reload(node)
     assert set(wrapper_of(node)["signatures"]) == {"k1", "k2"}
-    wait_until(lambda: "event=server_keys signs=k2" in node.log_text(), "the turn of k2")
+    wait_until(lambda: "event=server_keys signs=k2" in node.log_text(), "the turn of k2",
+               TAKEN_OVER_S)
     assert phases(node) == {"k1": "until", "k2": "signs"}
     assert "k1 until 20" in of(node, "check")[1] and "k2 signs" in of(node, "check")[1]
     assert len(node.txt_records()) == 2
-    wait_until(lambda: phases(node) == {"k1": "ended", "k2": "signs"}, "the end of k1")
+    wait_until(lambda: phases(node) == {"k1": "ended", "k2": "signs"}, "the end of k1",
+               TAKEN_OVER_S)
     assert len(node.txt_records()) == 1
     # The retired key signs documents on, for those who know no other.
     wait_until(lambda: end_of(node, "k1") < time.time() * 1000, "its end in the document")
@@ -160,7 +165,8 @@ def test_a_node_that_was_down_meanwhile_believes_the_new_key(nodes, talk):
     key(a, "rotate")
     publish(a)
     reload(a)
-    wait_until(lambda: phases(a) == {"k1": "ended", "k2": "signs"}, "the end of k1")
+    wait_until(lambda: phases(a) == {"k1": "ended", "k2": "signs"}, "the end of k1",
+               TAKEN_OVER_S)
     publish(a)
     b.start()
     talk()
@@ -183,7 +189,7 @@ def test_a_key_file_that_cannot_be_used_changes_nothing(nodes, talk):
 
 
 def test_a_new_key_waits_while_its_file_cannot_be_used(lab):
-    node = lab.add_node("a.test", **SOON)
+    node = lab.add_node("a.test", **LATER)
     lab.start()
     key(node, "rotate")
     file = node.folder / "data/keys/k2.key"
@@ -193,7 +199,8 @@ def test_a_new_key_waits_while_its_file_cannot_be_used(lab):
     file.chmod(0o600)
     reload(node)
     assert phases(node) == {"k1": "signs", "k2": "from"}
-    wait_until(lambda: "event=server_keys signs=k2" in node.log_text(), "the turn of k2")
+    wait_until(lambda: "event=server_keys signs=k2" in node.log_text(), "the turn of k2",
+               TAKEN_OVER_S)
 
 
 # A leak
@@ -235,7 +242,8 @@ def test_revoking_works_while_the_node_is_down_and_others_sleep(nodes, talk):
     # Life goes on: k2 is replaced and lost before anybody has looked.
     key(a, "rotate")
     reload(a)
-    wait_until(lambda: phases(a)["k3"] == "signs" and phases(a)["k2"] == "ended", "k3")
+    wait_until(lambda: phases(a)["k3"] == "signs" and phases(a)["k2"] == "ended", "k3",
+               TAKEN_OVER_S)
     publish(a)
     b.start()
     talk()

@@ -123,7 +123,8 @@ class Load:
 @pytest.fixture(scope="module")
 def server():
     with Postgres(free_port(), fsync="off", max_connections=CONNECTIONS,
-                  superuser_reserved_connections=RESERVED) as server:
+                  superuser_reserved_connections=RESERVED,
+                  deadlock_timeout="2s") as server:
         (server.data / "pg_hba.conf").write_text(HBA)
         server.sql("SELECT pg_reload_conf()")
         server.sql("CREATE ROLE node LOGIN")

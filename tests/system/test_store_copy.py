@@ -194,12 +194,18 @@ def fill(database):
                  " CAST('0123456789012345678901234567890123456789' AS blob) FROM n")
 
 
+def be_slow():
+    """Whoever waits for a moment to kill this comes first."""
+    os.nice(19)
+    die_with_parent()
+
+
 def kill_when(node, source, target, line):
     """And, in a file, after a first transaction."""
     process = subprocess.Popen(
         [find_binary(), "store", "copy", source.url, target.url, "--config", node.config],
         text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        preexec_fn=die_with_parent)
+        preexec_fn=be_slow)
     with process.stderr:
         assert any(said.startswith(line) for said in process.stderr)
         if line == "copying mailbox" and not target.url.startswith("postgresql"):

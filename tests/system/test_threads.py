@@ -136,7 +136,7 @@ def test_of_sockets_that_come_at_once_one_is_left(node, phones):
 
 def what_it_got(ws):
     try:
-        item, = ws.envelopes(timeout=2)
+        item, = ws.envelopes()
     except SocketClosed as closed:
         return closed.code
     ws.ack(up_to=item["seq"])

@@ -338,10 +338,10 @@ static void silence_ends_in_time(void **state)
 		fail_msg("the web server of this test needs python3 and openssl");
 	add_target(f, "127.0.0.1", f->group->web.port);
 	add_target(f, "127.0.0.1", f->group->web.port);
-	request.timeout_ms = 300;
+	request.timeout_ms = 2000;
 	run(f, &request);
 	assert_int_equal(f->answer.err, ERR_PEER_TIMEOUT);
-	assert_in_range(clock_monotonic_ms() - begun_ms, 250, 2000);
+	assert_in_range(clock_monotonic_ms() - begun_ms, 1900, 10000);
 }
 
 /* Each is given up by the first of the deadlines that it misses. */
