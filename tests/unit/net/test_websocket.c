@@ -53,7 +53,6 @@ static bool is(struct bytes text, const char *command)
 	return bytes_equal(text, bytes_of_text(command));
 }
 
-
 struct nudge {
 	struct message message;
 };
