@@ -83,9 +83,8 @@ def test_each_commit_of_a_node_is_a_sync_of_the_server(tmp_path):
     assert [row["messages"] for row in rows] == MESSAGES["processes"]
     steady = rows[1]
     commits = steady["nodes"]["a.test"]["commits_per_1000_messages"]
-    assert commits > 0
     syncs = steady["nodes"]["PostgreSQL"]["syncs_per_1000_messages"]
-    assert abs(syncs - commits) < commits / 2
+    assert abs(syncs - commits) < min(500, commits / 2)
 
 
 def test_limits_are_measured_without_a_node(tmp_path):

@@ -145,7 +145,7 @@ def test_destination_that_is_down_costs_one_row_and_one_probe_at_a_time(lab):
             alice.send(pat.address, b"hello", bundles)
             sent += 1
             time.sleep(0.1)
-            assert time.monotonic() - begun < 60
+            assert time.monotonic() - begun < 20
         # At once, after 0.2, 0.4 and 0.8 s, then each second, or a fifth sooner or later.
         assert len(probes) <= 5 + (time.monotonic() - begun) / 0.8
         waiting = node.metric("restante_outbox_items")

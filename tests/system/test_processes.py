@@ -21,8 +21,7 @@ from scenario import OPTIONS, letter, post, user
 from sealer import SealerDevice
 from test_postgres import Load, Person, letter_of, post_at_last
 
-AT_ONCE_S = 10    # on a busy machine; a mailbox is never looked into without a word
-SOON_S = 5        # where the other one would take over in the end
+AT_ONCE_S = 5     # on a busy machine; a mailbox is never looked into without a word
 TAKEN_OVER_S = 20
 DEAD_S = 3 * 2    # so long nobody knows that a process was killed
 
@@ -308,7 +307,7 @@ def test_another_process_goes_on_with_what_one_had(processes, server, remote, en
     remote.start()
     assert take_texts(carol, 4) == ["0", "1", "2", "3"]
     post(stays, messages[4])
-    assert take_texts(carol, 5, SOON_S) == ["0", "1", "2", "3", "4"]
+    assert take_texts(carol, 5, AT_ONCE_S) == ["0", "1", "2", "3", "4"]
 
 
 def test_a_call_to_either_process_wakes_what_waits_at_the_other(lab, server, remote):
@@ -323,7 +322,7 @@ def test_a_call_to_either_process_wakes_what_waits_at_the_other(lab, server, rem
     wait_until(lambda: "domain=b.test from=up to=backoff" in pair[1].log_text(), "a failure")
     remote.start()
     post(carol, letter(carol, alice.address, "I am back"))
-    assert take_texts(carol, 2, SOON_S + DEAD_S) == ["0", "1"]
+    assert take_texts(carol, 2, AT_ONCE_S + DEAD_S) == ["0", "1"]
     assert "domain=b.test from=up" not in pair[0].log_text()
     for process in pair:
         process.stop()

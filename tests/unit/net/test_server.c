@@ -759,24 +759,22 @@ static void drips_do_not_help(void **state)
 {
 	int fd = client_connect(&running);
 	int64_t began = clock_monotonic_ms();
-	struct reply reply;
+	char head[12] = "";
 
 	(void)state;
 	client_say(fd, "GET /echo HTTP/1.1\r\nX: ");
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < 100 && client_recv(fd, head, 1, 50) != 1; i++)
 		client_say(fd, "x");
-		usleep(50 * 1000);
-	}
-	reply = client_reply(fd);
-	assert_int_equal(408, reply.status);
 	assert_in_range(clock_monotonic_ms() - began, 350, 5000);
-	reply_free(&reply);
+	client_recv_all(fd, head + 1, sizeof head - 1);
+	assert_memory_equal("HTTP/1.1 408", head, sizeof head);
 	close(fd);
 }
 
 static void survives_clients_that_leave(void **state)
 {
 	bool served = false;
+	char head[12];
 
 	(void)state;
 	for (int i = 1; i <= 3; i++) {
@@ -802,10 +800,13 @@ static void survives_clients_that_leave(void **state)
 		int fd = client_connect(&running);
 
 		client_say(fd, HIDDEN);
-		served = client_recv(fd, (char[1]){0}, 1, PATIENCE_MS) == 1;
+		served = client_recv(fd, head, 1, PATIENCE_MS) == 1;
+		if (served)
+			client_recv_all(fd, head + 1, sizeof head - 1);
 		close(fd);
 	}
 	assert_true(served);
+	assert_memory_equal("HTTP/1.1 200", head, sizeof head);
 }
 
 static void bounds_connections(void **state)
